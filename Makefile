@@ -1,0 +1,33 @@
+# Every target is one line of help: `make` prints them.
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+lab: .venv/ready     ## open the course in JupyterLab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: .venv/ready    ## every test, and every notebook executed
+	$(BIN)/python -m pytest
+
+run: .venv/ready     ## execute all notebooks and store their outputs (NB=notebooks/01_one_to_many.ipynb for one)
+	$(BIN)/python -m tests.execute $(NB)
+
+lint: .venv/ready    ## check the style of code and notebooks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
+	$(BIN)/python -m helpers.judge train
+
+bench: .venv/ready   ## measure the speed of drawing, judging, threads and the widget
+	$(BIN)/python -m tests.bench
+
+.venv/ready: pyproject.toml helpers/install.py
+	@$(PYTHON) helpers/install.py
+
+.PHONY: help lab test run lint checkpoints bench

@@ -1,0 +1,52 @@
+"""The live parts of the lessons. A pure function draws, a widget calls it: so each can be tested without a browser."""
+
+from types import ModuleType
+
+import ipywidgets
+import torch
+
+from helpers import figures
+
+ANY = "any"
+
+
+class CaptionBuilder:
+    """Choose what the caption says, and watch the set of right answers shrink.
+
+    Args:
+        world: ``helpers.dogs`` or another world with the same interface.
+        rng: the source of the details that no attribute fixes.
+        size: pixels of each small picture on the wall.
+
+    ``choices`` are the drop-down lists, one for each nameable attribute, ``caption`` the text, ``sentence`` what is
+    said about it, ``image`` the wall, ``view`` all of them together.
+    """
+
+    def __init__(self, world: ModuleType, rng: torch.Generator, size: int = 32):
+        self._language = world.LANGUAGE
+        everything = self._language.captions[0]
+        self._drawings = world.draw(world.answers(everything, rng), size)
+        self.choices = {
+            name: ipywidgets.Dropdown(options=(ANY, *values), description=name, layout=ipywidgets.Layout(width="auto"))
+            for name, values in self._language.nameable.items()
+        }
+        self.sentence = ipywidgets.HTML()
+        self.image = ipywidgets.HTML()  # an Image widget would have no alt text
+        for choice in self.choices.values():
+            choice.observe(self._update, names="value")
+        self._update()
+        self.view = ipywidgets.VBox([ipywidgets.HBox(list(self.choices.values())), self.sentence, self.image])
+
+    @property
+    def caption(self) -> str:
+        named = {name: choice.value for name, choice in self.choices.items() if choice.value != ANY}
+        return self._language.write(named)
+
+    def _update(self, _change=None) -> None:
+        caption = self.caption
+        left = len(self._language.answers(caption))
+        bits = self._language.entropy(caption)
+        text = f"“{caption}”: {left} of {len(self._drawings)} answers are right, {bits:.2f} bits are left open."
+        self.sentence.value = f'<span role="status" style="font-size: 1.2em">{text}</span>'
+        wall = figures.answer_wall(self._language, self._drawings, caption)
+        self.image.value = figures.Figure(wall, f"The wall of all answers. {text}").html()

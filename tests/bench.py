@@ -1,0 +1,112 @@
+"""Measures speed (``make bench``): drawing, judging, threads, the widget in a browser. Let nothing else run."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+STEP = """
+import os, sys, time
+if "helpers" in sys.argv: import helpers
+import torch
+from torch import nn
+torch.manual_seed(0)
+block = lambda i: (nn.Conv2d(i, 32, 3, padding=1), nn.GroupNorm(8, 32), nn.SiLU())
+net = nn.Sequential(*block(3), *[layer for _ in range(6) for layer in block(32)], nn.Conv2d(32, 3, 3, padding=1))
+optimizer, pictures = torch.optim.Adam(net.parameters()), torch.randn(64, 3, 16, 16)
+times = []
+for _ in range(120):
+    start = time.perf_counter()
+    loss = (net(pictures) - pictures).square().mean()
+    optimizer.zero_grad(); loss.backward(); optimizer.step()
+    times.append(1000 * (time.perf_counter() - start))
+times = sorted(times[20:])
+print(f"median {times[50]:5.0f} ms   95th percentile {times[95]:5.0f} ms")
+"""
+POLICIES = {
+    "as helpers sets it": ({}, ["helpers"]),
+    "torch alone": ({}, []),
+    "OMP_WAIT_POLICY=PASSIVE": ({"OMP_WAIT_POLICY": "PASSIVE"}, []),
+    "OMP_WAIT_POLICY=ACTIVE": ({"OMP_WAIT_POLICY": "ACTIVE"}, []),
+    "GOMP_SPINCOUNT=10000": ({"GOMP_SPINCOUNT": "10000"}, []),
+    "one thread": ({"OMP_NUM_THREADS": "1"}, []),
+}
+
+
+def rate(function, n: int, repeats: int = 3) -> float:
+    """Items a second: the best of some repeats after a warm-up."""
+    function()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+    return n / best
+
+
+def drawing() -> None:
+    """Pictures drawn a second."""
+    import torch
+
+    from helpers import dogs
+
+    scenes = dogs.sample_scenes(4096, torch.Generator().manual_seed(0))
+    for size in (16, 32, 64):
+        speed = rate(lambda size=size: dogs.draw(scenes, size), len(scenes))
+        print(f"drawing at {size} x {size}: {speed:,.0f} pictures a second")
+
+
+def judging() -> None:
+    """Seconds to score a thousand pictures, of the kinds that are read at once and that are refined to the end."""
+    import torch
+
+    from helpers import dogs, judge
+
+    rng = torch.Generator().manual_seed(0)
+    captions = dogs.LANGUAGE.sample(1000, rng)
+    for size in judge.SIZES:
+        real = dogs.draw(dogs.sample_scenes(captions, rng), size)
+        noise = torch.rand(1000, 3, size, size, generator=rng)
+        for name, pictures in (("real", real), ("noise", noise)):
+            judge.score(pictures[:100], captions[:100], rng)
+            start = time.perf_counter()
+            judge.score(pictures, captions, rng)
+            print(f"scoring 1,000 {name} pictures at {size} x {size}: {time.perf_counter() - start:.1f} s")
+
+
+def threads() -> None:
+    """A training step under several waiting policies, on a quiet machine and beside a process that never rests."""
+    quiet = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+    for busy in (False, True):
+        print("one core busy:" if busy else "machine quiet:")
+        for name, (settings, arguments) in POLICIES.items():
+            neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+            found = subprocess.run(
+                [sys.executable, "-c", STEP, *arguments],
+                env=quiet | settings,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            if neighbour:
+                neighbour.kill()
+                neighbour.wait()
+            print(f"  {name:26}{found.stdout.strip()}")
+
+
+def widget() -> None:
+    """From the press of a key to the changed picture, in a browser."""
+    with tempfile.TemporaryDirectory() as folder:
+        test = "tests/test_browser.py::test_the_widget_answers"
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "--basetemp", folder, test], check=True)
+
+
+PARTS = {part.__name__: part for part in (drawing, judging, threads, widget)}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="what to measure (everything, if not given)")
+    for part in parser.parse_args().part or PARTS:
+        PARTS[part]()

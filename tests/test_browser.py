@@ -1,0 +1,180 @@
+"""The course as a learner sees it: JupyterLab in a real browser, with the network out of reach."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+FLAGS = [
+    "--no-sandbox",  # a root user, as in a container, has no other way
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+STDERR = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']"
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab with settings of its own, so that it neither sees nor touches the user's."""
+    folder = tmp_path_factory.mktemp("lab")
+    news = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    course = folder / "course"
+    shutil.copytree(ROOT / "notebooks", course / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(8)
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+    }
+    arguments = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    arguments += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
+    with (folder / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *arguments], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        base = f"http://127.0.0.1:{port}"
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{base}/api?token={token}", timeout=2)
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "lab.log").read_text()
+                time.sleep(0.5)
+        yield base, token
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def page(tmp_path):
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path / "profile"),
+            executable_path=BROWSER,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context.pages[0]
+        context.close()
+
+
+def open_and_run_all(page, lab, notebook):
+    base, token = lab
+    page.goto(f"{base}/lab/tree/notebooks/{notebook}.ipynb?token={token}&reset")
+    # The kernel's dot is "idle" before there is a kernel; the text of the status bar is not.
+    page.get_by_text("| Idle").first.wait_for(timeout=120_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def visit_every_cell(page):
+    """JupyterLab renders what is near the window; scroll through so that all of it is there to be looked at."""
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    height = panel.evaluate("element => element.scrollHeight")
+    for top in range(0, height, 700):
+        panel.evaluate("(element, top) => element.scrollTo(0, top)", top)
+        page.wait_for_timeout(100)
+        assert page.locator(STDERR).count() == 0, page.locator(STDERR).first.inner_text()
+    panel.evaluate("element => element.scrollTo(0, 0)")
+
+
+def test_the_first_lesson_runs_and_its_widget_answers_the_keyboard(page, lab):
+    elsewhere, complaints = [], []
+    page.on(
+        "request", lambda r: elsewhere.append(r.url) if r.url.startswith("http") and "127.0.0.1" not in r.url else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    open_and_run_all(page, lab, "01_one_to_many")
+    sentence = page.locator(".jp-OutputArea-output [role=status]").first
+    expect(sentence).to_contain_text("192 of 192", timeout=120_000)
+    wall = page.locator("img[alt^='The wall of all answers.']")
+    before = wall.get_attribute("src")
+
+    direction = page.locator("select").first
+    direction.focus()
+    page.keyboard.press("ArrowDown")
+    expect(sentence).to_contain_text("96 of 192")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    expect(sentence).to_contain_text("24 of 192")
+    assert wall.get_attribute("src") != before
+    assert "24 of 192" in wall.get_attribute("alt")
+
+    page.get_by_text("| Idle").first.wait_for(timeout=300_000)
+    visit_every_cell(page)
+    assert elsewhere == []
+    assert complaints == []
+
+
+def widget_latencies(page, lab, choices: int = 60) -> list[float]:
+    """Milliseconds from the press of a key to the changed picture, as the browser sees it."""
+    open_and_run_all(page, lab, "01_one_to_many")
+    expect(page.locator(".jp-OutputArea-output [role=status]").first).to_contain_text("192 of 192", timeout=120_000)
+    page.get_by_text("| Idle").first.wait_for(timeout=300_000)
+    page.evaluate(
+        """() => {
+            const area = document.querySelector("img[alt^='The wall of all answers.']").closest('.widget-vbox');
+            window.answered = null;
+            new MutationObserver(() => {
+                if (area.querySelector("img[alt^='The wall of all answers.']").src !== window.shown) {
+                    window.answered = performance.now();
+                }
+            }).observe(area, {subtree: true, childList: true, attributes: true});
+        }"""
+    )
+    page.locator("select").nth(1).focus()
+    found = []
+    for press in range(choices):
+        page.evaluate(
+            """() => {
+                window.answered = null;
+                window.shown = document.querySelector("img[alt^='The wall of all answers.']").src;
+                document.activeElement.addEventListener(
+                    'input', () => { window.asked = performance.now(); }, {once: true, capture: true});
+            }"""
+        )
+        page.keyboard.press("ArrowDown" if press % 8 < 4 else "ArrowUp")
+        page.wait_for_function("() => window.answered !== null", timeout=10_000)
+        found.append(page.evaluate("() => window.answered - window.asked"))
+    return found
+
+
+def describe(latencies: list[float]) -> str:
+    """Median and 95th percentile in words."""
+    slow = statistics.quantiles(latencies, n=20)[-1]
+    return f"median {statistics.median(latencies):.0f} ms, 95th percentile {slow:.0f} ms"
+
+
+def test_the_widget_answers(page, lab, record_property):
+    """Every choice is answered; how fast is printed for `make bench` and left to the reader, as machines differ."""
+    latencies = widget_latencies(page, lab)
+    print(f"\nwidget: {describe(latencies)}")
+    record_property("widget latency", describe(latencies))
+    assert len(latencies) == 60

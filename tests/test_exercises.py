@@ -1,0 +1,149 @@
+"""Every exercise: the stub is met politely, the solution passes, and typical wrong answers get the hint that fits."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.checks import PASSED, UNFINISHED, WRONG, Verdict
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+# notebook, exercise cell, a wrong answer that replaces it, a part of the hint it must get
+WRONG_ANSWERS = [
+    ("00_start_here", "exercise-caption", "my_caption = 'a purple running dog'", "does not know the word 'purple'"),
+    ("00_start_here", "exercise-caption", "my_caption = 'a black dog running in the city'", "leaves the size open"),
+    (
+        "00_start_here",
+        "exercise-caption",
+        "my_caption = 'a small white dog running in the city'",
+        "coat in your caption is white",
+    ),
+    (
+        "00_start_here",
+        "exercise-caption",
+        "my_caption = 'a small black dog running left in the city'",
+        "also fixes the direction",
+    ),
+    ("00_start_here", "exercise-caption", "my_caption = 'small black dog in the city'", "Did you mean"),
+    ("00_start_here", "exercise-caption", "my_caption = 7", "a text in quotation marks"),
+    (
+        "01_one_to_many",
+        "exercise-bits",
+        "def bits_left_open(c): return len(dogs.LANGUAGE.answers(c))",
+        "how many yes-or-no questions",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-bits",
+        "import math\ndef bits_left_open(c): return math.log(len(dogs.LANGUAGE.answers(c)))",
+        "right in nats",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-bits",
+        "import math\ndef bits_left_open(c): return math.log2(192 / len(dogs.LANGUAGE.answers(c)))",
+        "bits that the caption names",
+    ),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Count the rows"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c", "should be a number"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c.bits", "AttributeError"),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.median(0).values", "the median"),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p[0]", "one of the right answers"),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.sum(0)", "sum of all"),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean()", "not over the pixels"),
+    (
+        "01_one_to_many",
+        "exercise-best-picture",
+        "def best_single_picture(p): return p.mean((2, 3))",
+        "not over the pixels",
+    ),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean(1)", "one picture has"),
+    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return 0 * p[0]", "slope zero"),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(p, q): return (p - q).sum()",
+        "absolute values",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(p, q): return (p - q).abs().sum()",
+        "twice too large",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(p, q): return (p - q).abs().max()",
+        "largest difference",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(p, q): return (p - q).abs().mean()",
+        "averaged over the places",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(p, q): return (p - q).square().sum() ** 0.5",
+        "it should be",
+    ),
+]
+
+
+def cells(notebook: str) -> dict:
+    return {cell.id: cell for cell in nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells}
+
+
+def last_value(source: str, namespace: dict) -> object:
+    """Runs a cell as a kernel would and returns what it would show."""
+    *body, last = ast.parse(source).body
+    exec(compile(ast.Module(body, type_ignores=[]), "cell", "exec"), namespace)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
+
+
+def verdict_on(notebook: str, source: str) -> Verdict:
+    namespace = {}
+    exec(cells(notebook)["setup"].source, namespace)
+    return last_value(source, namespace)
+
+
+def exercises() -> list[tuple[str, str, str]]:
+    found = []
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        for stub, solution in itertools.pairwise(code):
+            if "exercise" in stub.metadata.get("tags", []):
+                found.append((path.stem, stub.id, solution.id))
+    return found
+
+
+@pytest.mark.parametrize(("notebook", "stub", "solution"), exercises())
+def test_the_stub_is_met_politely_and_the_solution_passes(notebook, stub, solution):
+    unsolved = verdict_on(notebook, cells(notebook)[stub].source)
+    assert unsolved.status == UNFINISHED
+    solved = verdict_on(notebook, cells(notebook)[solution].source)
+    assert solved.status == PASSED, solved
+
+
+@pytest.mark.parametrize(("notebook", "stub", "answer", "hint"), WRONG_ANSWERS)
+def test_a_typical_wrong_answer_gets_the_hint_that_fits(notebook, stub, answer, hint):
+    check_call = cells(notebook)[stub].source.splitlines()[-1]
+    verdict = verdict_on(notebook, f"{answer}\n{check_call}")
+    assert verdict.status == WRONG
+    assert hint in verdict.message
+    assert hint.replace("'", "&#x27;") in verdict._repr_html_()
+
+
+@pytest.mark.parametrize(("notebook", "stub", "solution"), exercises())
+def test_every_exercise_has_wrong_answers(notebook, stub, solution):
+    assert sum((notebook, stub) == wrong[:2] for wrong in WRONG_ANSWERS) >= 3
+
+
+def test_an_answer_that_is_not_implemented_counts_as_not_finished():
+    source = "def bits_left_open(c): raise NotImplementedError\nchecks.bits_left_open(bits_left_open)"
+    assert verdict_on("01_one_to_many", source).status == UNFINISHED

@@ -1,0 +1,79 @@
+"""What is shown: words for every figure, crisp pixels, and a widget that answers."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from helpers import dogs, figures
+from helpers.widgets import ANY, CaptionBuilder
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def test_a_figure_brings_its_words_along(rng):
+    figure = figures.show(torch.rand(3, 3, 8, 8, generator=rng), alt='Three "random" pictures', caption="a < b")
+    bundle = figure._repr_mimebundle_()
+    assert 'alt="Three &quot;random&quot; pictures"' in bundle["text/html"]
+    assert "<figcaption>a &lt; b</figcaption>" in bundle["text/html"]
+    assert "http" not in bundle["text/html"]
+    assert bundle["text/plain"] == 'Three "random" pictures'
+
+
+def test_a_figure_without_words_is_refused(rng):
+    with pytest.raises(ValueError, match="alt text"):
+        figures.show(torch.rand(1, 3, 8, 8, generator=rng), alt=" ")
+
+
+def test_pixels_stay_crisp(rng):
+    pictures = torch.randint(0, 256, (2, 3, 8, 8), generator=rng) / 255
+    shown = np.asarray(figures.show(pictures, alt="noise", pixels=80).image)[3:83, 3:83]
+    expected = (pictures[0].movedim(0, -1) * 255).round().byte().numpy().repeat(10, 0).repeat(10, 1)
+    assert np.abs(shown.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_a_plot_is_closed_so_that_it_is_not_shown_twice():
+    figures.plot(plt.subplots()[0], alt="an empty plot")
+    assert plt.get_fignums() == []
+
+
+def test_bars_and_labels_and_stacks_are_figures(rng):
+    pictures = torch.rand(3, 3, 8, 8, generator=rng)
+    assert figures.bars({"a": 1.0, "b": 2.0}, alt="two bars", unit="bits").image.width > 400
+    assert figures.labelled(pictures, ["x", "y", "z"], alt="three", columns=2).image.height > 400
+    small = figures.show(pictures, alt="three").image
+    assert figures.stack([small, small], alt="twice").image.height == 2 * small.height + 10
+
+
+def test_the_wall_fades_what_does_not_fit(rng):
+    everything = dogs.LANGUAGE.answers("a running dog")
+    wall = torch.zeros(len(everything), 3, 8, 8)
+    image = np.asarray(figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog"))
+    centres = image[2 + 4 :: 10, 2 + 4 :: 10, 0]
+    assert centres.shape == (8, 24)
+    dark_rows = (centres < 10).all(axis=1)
+    assert dark_rows.tolist() == [False, True, False, False, False, True, False, False]
+    assert (centres[~dark_rows] > 200).all()
+
+
+def test_sharpness_of_stripes_and_of_a_plain_wall():
+    stripes = torch.zeros(1, 3, 8, 8)
+    stripes[..., ::2] = 1
+    assert figures.sharpness(stripes) == pytest.approx(0.5)
+    assert figures.sharpness(torch.full((1, 3, 8, 8), 0.3)) == 0
+
+
+def test_the_caption_builder_answers_every_choice(rng):
+    builder = CaptionBuilder(dogs, rng, size=8)
+    assert "192 of 192 answers" in builder.sentence.value
+    before = builder.image.value
+    builder.choices["coat"].value = "white"
+    assert builder.caption == "a white running dog"
+    assert "48 of 192 answers are right, 5.58 bits" in builder.sentence.value
+    assert builder.image.value != before
+    assert 'alt="The wall of all answers.' in builder.image.value
+    builder.choices["coat"].value = ANY
+    assert builder.image.value == before
