@@ -24,10 +24,16 @@ lint: .venv/ready    ## check the style of code and notebooks
 checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
 	$(BIN)/python -m helpers.judge train
 
+pictures: .venv/ready  ## draw the pictures of the README again
+	$(BIN)/python -m tests.readme_pictures
+
+anchors: .venv/ready  ## how many of each kind of picture the judge accepts
+	$(BIN)/python -m tests.anchors
+
 bench: .venv/ready   ## measure the speed of drawing, judging, threads and the widget
 	$(BIN)/python -m tests.bench
 
 .venv/ready: pyproject.toml helpers/install.py
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints bench
+.PHONY: help lab test run lint checkpoints pictures anchors bench

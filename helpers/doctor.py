@@ -29,10 +29,12 @@ class Report:
 
     @property
     def ready(self) -> bool:
+        """Whether everything found will do."""
         return all(finding.fine for finding in self.findings)
 
     @property
     def verdict(self) -> str:
+        """One sentence: ready, or what to do."""
         if self.ready:
             return "Your machine is ready."
         return "Not quite ready: " + " ".join(f.advice for f in self.findings if not f.fine)

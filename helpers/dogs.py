@@ -110,6 +110,7 @@ class Scenes:
         return Scenes(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
     def to(self, device: torch.device | str) -> "Scenes":
+        """The same scenes on another device."""
         return Scenes(*(getattr(self, f.name).to(device) for f in dataclasses.fields(self)))
 
     @property

@@ -38,8 +38,6 @@ SIZES = (16, 32)  # the picture sizes that the judge can read
 GRAIN = 0.05
 PASS_RATE = 0.99
 BATCH = 500
-STRIDES = 8  # phases of the stride that are tried
-REFINEMENTS = 5
 N_FEATURES = 64
 STRIDE = 2 * math.pi
 
@@ -269,37 +267,49 @@ def _check_captions(pictures: Tensor, captions: Sequence[str]) -> None:
 
 @torch.no_grad()
 def _read(pictures: Tensor, reader: Reader, tolerance: Tensor) -> Reading:
-    """Reads, then improves on the first glance for every picture that it does not explain.
+    """Reads, then looks again at every picture that the first glance does not explain, and a third time if need be.
 
-    First the phase of the stride is tried all around the circle, then all continuous factors take a few damped
-    Gauss-Newton steps through the drawing. A picture is done with as soon as it is valid: more could not change the verdict.
+    The second look refines all continuous factors. The third does so from another phase of the stride, because a stride
+    that was read wrongly is a hole that small steps do not climb out of. A picture is done with as soon as it is valid:
+    looking again could not change the verdict.
     """
     pictures = pictures.float()
     scenes = _scenes(*reader(pictures))
     redrawn = dogs.draw(scenes, pictures.shape[-1])
     strangeness = _worst_patch(pictures - redrawn) / tolerance[scenes.size]
-
-    def try_out(rows: Tensor, proposal: Scenes) -> Tensor:
-        """Keep what the proposal explains better; returns where it did."""
-        drawing = dogs.draw(proposal, pictures.shape[-1])
-        difference = _worst_patch(pictures[rows] - drawing) / tolerance[proposal.size]
-        better = difference < strangeness[rows]
-        kept = rows[better]
-        for field in dataclasses.fields(Scenes):
-            getattr(scenes, field.name)[kept] = getattr(proposal, field.name)[better]
-        redrawn[kept], strangeness[kept] = drawing[better], difference[better]
-        return better
-
-    rows = (strangeness > 1).nonzero().squeeze(1)
-    glance = scenes[rows]
-    for turn in range(1, STRIDES):
-        try_out(rows, glance.replace(gait=(glance.gait + turn / STRIDES) % 1))
-    damping = torch.full_like(strangeness, 1e-2)
-    for _ in range(REFINEMENTS):
+    for look, steps in ((lambda seen, _: seen, 3), (_another_stride, 2)):
         rows = (strangeness > 1).nonzero().squeeze(1)
-        better = try_out(rows, _gauss_newton(scenes[rows], pictures[rows], redrawn[rows], damping[rows]))
-        damping[rows] = torch.where(better, damping[rows] / 4, damping[rows] * 8)
+        if len(rows) == 0:
+            break
+        seen, drawing = _refine(look(scenes[rows], pictures[rows]), pictures[rows], steps)
+        difference = _worst_patch(pictures[rows] - drawing) / tolerance[seen.size]
+        better = difference < strangeness[rows]
+        for field in dataclasses.fields(Scenes):
+            getattr(scenes, field.name)[rows[better]] = getattr(seen, field.name)[better]
+        redrawn[rows[better]], strangeness[rows[better]] = drawing[better], difference[better]
     return Reading(scenes, redrawn, strangeness)
+
+
+def _another_stride(scenes: Scenes, pictures: Tensor) -> Scenes:
+    """The same scenes in the phase of the stride, an eighth or more from theirs, that comes closest to the pictures."""
+    phases = [(scenes.gait + turn / 8) % 1 for turn in range(1, 8)]
+    drawings = [dogs.draw(scenes.replace(gait=phase), pictures.shape[-1]) for phase in phases]
+    nearest = torch.stack([_squared_error(pictures, drawing) for drawing in drawings]).argmin(0)
+    return scenes.replace(gait=torch.stack(phases).gather(0, nearest[None])[0])
+
+
+def _refine(scenes: Scenes, pictures: Tensor, steps: int) -> tuple[Scenes, Tensor]:
+    """Damped Gauss-Newton steps (Levenberg 1944) on the continuous factors; returns the scenes and their drawings."""
+    redrawn = dogs.draw(scenes, pictures.shape[-1])
+    damping = torch.full((len(scenes),), 1e-2)
+    for _ in range(steps):
+        proposal = _gauss_newton(scenes, pictures, redrawn, damping)
+        drawing = dogs.draw(proposal, pictures.shape[-1])
+        better = _squared_error(pictures, drawing) < _squared_error(pictures, redrawn)
+        damping = torch.where(better, damping / 4, damping * 8)
+        scenes = scenes.replace(**{n: torch.where(better, getattr(proposal, n), getattr(scenes, n)) for n in _REFINED})
+        redrawn = torch.where(better.view(-1, 1, 1, 1), drawing, redrawn)
+    return scenes, redrawn
 
 
 _REFINED = ("scale", "x", "y", "gait", "horizon", "shade")
@@ -307,17 +317,19 @@ _NUDGE = 1e-2
 
 
 def _gauss_newton(scenes: Scenes, pictures: Tensor, redrawn: Tensor, damping: Tensor) -> Scenes:
-    """One damped step on the continuous factors towards the least squared difference; slopes by finite differences."""
-    slopes = [
-        (dogs.draw(scenes.replace(**{name: getattr(scenes, name) + _NUDGE}), pictures.shape[-1]) - redrawn).flatten(1)
-        for name in _REFINED
-    ]
-    jacobian = torch.stack(slopes, dim=2) / _NUDGE  # (n, pixels, 6)
+    """One step towards the least squared difference; the slopes of the drawing are finite differences."""
+    size = pictures.shape[-1]
+    nudged = [dogs.draw(scenes.replace(**{n: getattr(scenes, n) + _NUDGE}), size) for n in _REFINED]
+    jacobian = torch.stack([(drawing - redrawn).flatten(1) / _NUDGE for drawing in nudged], dim=2)  # (n, pixels, 6)
     normal = jacobian.mT @ jacobian  # (n, 6, 6)
     ridge = torch.diag_embed(normal.diagonal(dim1=1, dim2=2) * damping[:, None] + 1e-6)
     gradient = jacobian.mT @ (pictures - redrawn).flatten(1)[..., None]
     step = torch.linalg.solve(normal + ridge, gradient)[..., 0].clamp(-0.2, 0.2)
-    return _possible(scenes.replace(**{name: getattr(scenes, name) + step[:, i] for i, name in enumerate(_REFINED)}))
+    return _possible(scenes.replace(**{n: getattr(scenes, n) + step[:, i] for i, n in enumerate(_REFINED)}))
+
+
+def _squared_error(pictures: Tensor, drawings: Tensor) -> Tensor:
+    return (pictures - drawings).square().sum((1, 2, 3))
 
 
 def _worst_patch(difference: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class Folder:
     broken: Mapping[str, str]
 
 
-def from_folder(folder: str | Path, size: int, cache: str | Path | None = CACHE, progress: bool = True) -> Folder:
+def from_folder(
+    folder: str | Path, size: int, cache: str | Path | None = CACHE, progress: bool = True
+) -> Folder:
     """Every picture in a folder and the folders inside it, as squares, in natural order (1, 2, 10).
 
     Reads whatever Pillow reads, and the first frame where there are several. Pictures are turned upright by
@@ -116,7 +118,7 @@ def to_uint8(pictures: Tensor) -> Tensor:
             f"{nans} of {pictures.numel()} values are NaN, which is no colour. Look for where they arise: "
             "a loss that diverged, a division by zero, a logarithm of zero."
         )
-    return (pictures.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return (pictures * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def batches(pictures: Tensor, batch_size: int, rng: torch.Generator, flip: bool = False) -> Iterator[Tensor]:

@@ -39,6 +39,7 @@ class CaptionBuilder:
 
     @property
     def caption(self) -> str:
+        """The caption that says what is chosen."""
         named = {name: choice.value for name, choice in self.choices.items() if choice.value != ANY}
         return self._language.write(named)
 

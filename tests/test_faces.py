@@ -145,7 +145,7 @@ def test_the_layers_give_what_dicebear_draws_in_one_go(rng):
         assert (picture - whole).abs().max() <= 3 / 255
 
 
-def test_a_scene_has_one_picture(rng, monkeypatch):
+def test_a_scene_has_one_picture(rng):
     scenes = faces.sample_scenes(100, rng)
     pictures = faces.draw(scenes, 64)
     assert pictures.shape == (100, 3, 64, 64)
@@ -153,9 +153,21 @@ def test_a_scene_has_one_picture(rng, monkeypatch):
     assert 0 <= pictures.min() < 0.1
     assert 0.95 < pictures.max() <= 1
     assert torch.equal(faces.draw(scenes[[42, 3]], 64), pictures[[42, 3]])
-    monkeypatch.setattr(faces, "_layer", faces._layer.__wrapped__)  # renders every look anew
-    assert torch.equal(faces.draw(scenes[:10], 64), pictures[:10])
     assert faces.draw(scenes[:0], 64).shape == (0, 3, 64, 64)
+
+
+def test_the_dice_of_the_style_decide_nothing(rng, monkeypatch):
+    scenes = faces.sample_scenes(40, rng)
+    pictures = faces.draw(scenes, 32)
+    avatar, style = faces._dicebear()
+    seeds = map(str, itertools.count())
+
+    def with_another_seed(style, options):
+        return avatar(style, {**options, "seed": next(seeds)})
+
+    monkeypatch.setattr(faces, "_dicebear", lambda: (with_another_seed, style))
+    monkeypatch.setattr(faces, "_layer", faces._layer.__wrapped__)  # renders every look anew
+    assert torch.equal(faces.draw(scenes, 32), pictures)
 
 
 @pytest.mark.parametrize(

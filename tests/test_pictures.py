@@ -83,7 +83,9 @@ def test_animation_gives_its_first_frame(folder):
     assert near(read_one(folder), RED)
 
 
-@pytest.mark.parametrize(("colour", "mode", "seen"), [(90, "L", (90,) * 3), (1, "1", (255,) * 3), (0, "1", (0,) * 3)])
+@pytest.mark.parametrize(
+    ("colour", "mode", "seen"), [(90, "L", (90,) * 3), (1, "1", (255,) * 3), (0, "1", (0,) * 3)]
+)
 def test_grey_and_bilevel(folder, colour, mode, seen):
     solid(colour, mode).save(folder / "a.png")
     assert near(read_one(folder), seen, 0)
@@ -505,6 +507,17 @@ def test_sizes_and_folders_have_caches_of_their_own(two, cache, decoded, tmp_pat
     assert decoded == []
 
 
+def test_one_folder_has_one_cache_by_whatever_path(two, cache, decoded, monkeypatch):
+    read(two, cache=cache)
+    decoded.clear()
+    monkeypatch.chdir(two.parent)
+    assert read("pictures", cache=cache).files == ("1.png", "2.png")
+    monkeypatch.setenv("HOME", str(two.parent))
+    monkeypatch.setenv("USERPROFILE", str(two.parent))
+    assert read("~/pictures", cache=cache).files == ("1.png", "2.png")
+    assert decoded == []
+
+
 def cut(data):
     return data[:-10]
 
@@ -718,7 +731,9 @@ def test_every_epoch_shows_every_picture_once(batch_size):
 
 def test_the_generator_decides():
     def draw(seed):
-        return torch.stack(list(itertools.islice(pictures.batches(numbered(9), 4, seeded(seed), flip=True), 9)))
+        return torch.stack(
+            list(itertools.islice(pictures.batches(numbered(9), 4, seeded(seed), flip=True), 9))
+        )
 
     assert torch.equal(draw(0), draw(0))
     assert not torch.equal(draw(0), draw(1))
