@@ -1,10 +1,11 @@
 """The small package behind the course *One Prompt, Many Pictures*.
 
-Import it before torch. A laptop runs a browser and a kernel at once, and a thread of torch that spins while it waits
-takes the core that another thread needs; ``make bench`` measures by how much. Sleeping threads hold their speed, and
-the OpenMP library reads this setting once, when torch loads it.
+Import it before torch. A laptop runs a browser and a kernel at once. A thread of torch that spins for long while it
+waits for the other takes the core that the other needs; one that sleeps at once must be woken hundreds of times in
+every training step. A spin of some microseconds comes close to the better of the two, with a core busy and with none:
+``make bench`` measures it. The OpenMP library of torch for Linux reads this setting once, when torch loads it.
 """
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")

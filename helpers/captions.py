@@ -102,6 +102,23 @@ class Language:
             rows.append([self._index(name, named) + 1 for name in self.nameable])
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), len(self.nameable))
 
+    def sample_answers(self, n_or_captions: int | Sequence[str], rng: torch.Generator) -> Tensor:
+        """Random answers, uniform over what each caption leaves open.
+
+        Args:
+            n_or_captions: a list of captions, which gives one answer for each; or how many for the caption that names
+                nothing.
+            rng: the source of randomness.
+
+        Returns:
+            ``(n, A)`` int64, the index of the value in each column of ``attributes``.
+        """
+        captions = [self.captions[0]] * n_or_captions if isinstance(n_or_captions, int) else n_or_captions
+        named = self.encode(captions)  # (n, nameable), 0 where left open
+        chosen = torch.stack([torch.randint(len(v), (len(named),), generator=rng) for v in self.attributes.values()], 1)
+        chosen[:, : named.shape[1]] = torch.where(named > 0, named - 1, chosen[:, : named.shape[1]])
+        return chosen
+
     def answers(self, caption: str) -> Tensor:
         """Every combination of attribute values that fits a caption.
 

@@ -82,8 +82,8 @@ def examine() -> Report:
             ),
             Finding(
                 "threads",
-                "sleep while they wait" if os.environ.get("OMP_WAIT_POLICY") == "PASSIVE" else "spin while they wait",
-                os.environ.get("OMP_WAIT_POLICY") == "PASSIVE",
+                f"{torch.get_num_threads()}, which spin {os.environ.get('GOMP_SPINCOUNT', 'for long')} while they wait",
+                "GOMP_SPINCOUNT" in os.environ,
                 "Import helpers before torch, or training slows down whenever the browser is busy.",
             ),
             Finding(

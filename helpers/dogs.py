@@ -133,16 +133,7 @@ def sample_scenes(n_or_captions: int | Sequence[str], rng: torch.Generator) -> S
     Raises:
         ValueError: a caption that this world does not know.
     """
-    captions = ["a running dog"] * n_or_captions if isinstance(n_or_captions, int) else n_or_captions
-    named = LANGUAGE.encode(captions)  # (n, 4), 0 where left open
-    n = len(named)
-    columns = []
-    for a, values in enumerate(LANGUAGE.attributes.values()):
-        chosen = torch.randint(len(values), (n,), generator=rng)
-        if a < named.shape[1]:
-            chosen = torch.where(named[:, a] > 0, named[:, a] - 1, chosen)
-        columns.append(chosen)
-    return with_details(torch.stack(columns, dim=1), rng)
+    return with_details(LANGUAGE.sample_answers(n_or_captions, rng), rng)
 
 
 def with_details(attributes: Tensor, rng: torch.Generator) -> Scenes:

@@ -174,14 +174,18 @@ def sample_scenes(n_or_captions: int | Sequence[str], rng: torch.Generator) -> S
     Raises:
         ValueError: a caption that this world does not know.
     """
-    if isinstance(n_or_captions, int):
-        named = torch.zeros(n_or_captions, len(LANGUAGE.nameable), dtype=torch.int64)
-    else:
-        named = LANGUAGE.encode(n_or_captions)  # (n, 5), 0 where left open
-    fields = {field: torch.randint(count, (len(named),), generator=rng) for field, count in CHOICES.items()}
-    for column, name in zip(named.unbind(1), LANGUAGE.nameable, strict=True):
-        fields[name] = torch.where(column > 0, column - 1, fields[name])
-    return Scenes(**fields)
+    return with_details(LANGUAGE.sample_answers(n_or_captions, rng), rng)
+
+
+def with_details(attributes: Tensor, rng: torch.Generator) -> Scenes:
+    """Scenes with the given attributes ``(n, 6)`` and random details."""
+    fields = {field: torch.randint(count, (len(attributes),), generator=rng) for field, count in CHOICES.items()}
+    return Scenes(**fields | dict(zip(LANGUAGE.attributes, attributes.unbind(1), strict=True)))
+
+
+def answers(caption: str, rng: torch.Generator) -> Scenes:
+    """One scene for *every* combination of attributes that fits the caption, with random details."""
+    return with_details(LANGUAGE.answers(caption), rng)
 
 
 def draw(scenes: Scenes, size: int) -> Tensor:

@@ -423,25 +423,30 @@ def grainy(pictures: Tensor, rng: torch.Generator) -> Tensor:
     return (pictures + GRAIN * torch.randn(pictures.shape, generator=rng)).clamp(0, 1)
 
 
-def make(steps: int = 6_000) -> None:
-    """Trains the reader, measures what to tolerate and stores both in ``WEIGHTS``, as 16-bit floats."""
-    rng = torch.Generator().manual_seed(0)
+def make_reader(steps: int = 6_000) -> Reader:
+    """Train the reader, about a quarter of an hour on two cores; a broken run goes on where it stopped."""
     torch.manual_seed(0)
     reader = Reader()
-    train(reader, _reader_loss, steps, rng, checkpoint=WEIGHTS.parent.parent / "cache" / "judge_in_training.pt")
-    reader.half().float().eval()
+    checkpoint = WEIGHTS.parent.parent / "cache" / "judge_in_training.pt"
+    train(reader, _reader_loss, steps, torch.Generator().manual_seed(0), checkpoint=checkpoint)
+    return reader
+
+
+def store(reader: Reader) -> None:
+    """Measure what to tolerate from this reader and keep both in ``WEIGHTS``, as 16-bit floats."""
+    reader.half().float().eval()  # what is measured is what will be loaded
+    rng = torch.Generator().manual_seed(1)
     state = {name: tensor.half() for name, tensor in reader.state_dict().items() if tensor.is_floating_point()}
     for size in SIZES:
         state[f"tolerance.{size}"] = _measure_tolerance(reader, size, rng).half()
     WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
     partial = WEIGHTS.with_suffix(".partial")
-    save_file(state, partial, metadata={"made_by": "python -m helpers.judge train", "steps": str(steps), "seed": "0"})
+    save_file(state, partial, metadata={"made_by": "python -m helpers.judge train"})
     os.replace(partial, WEIGHTS)
     _load.cache_clear()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the judge.")
-    parser.add_argument("command", choices=["train"])
-    parser.parse_args()
-    make()
+    parser.add_argument("command", choices=["train", "calibrate"], help="calibrate keeps the reader that there is")
+    store(make_reader() if parser.parse_args().command == "train" else _load()[0])

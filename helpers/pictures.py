@@ -46,9 +46,7 @@ class Folder:
     broken: Mapping[str, str]
 
 
-def from_folder(
-    folder: str | Path, size: int, cache: str | Path | None = CACHE, progress: bool = True
-) -> Folder:
+def from_folder(folder: str | Path, size: int, cache: str | Path | None = CACHE, progress: bool = True) -> Folder:
     """Every picture in a folder and the folders inside it, as squares, in natural order (1, 2, 10).
 
     Reads whatever Pillow reads, and the first frame where there are several. Pictures are turned upright by

@@ -27,6 +27,16 @@ def paste(pieces: list[Tensor]) -> Tensor:
     return pasted
 
 
+def without_head(scenes: Scenes, size: int) -> Tensor:
+    """Dogs with nothing but the background where the head should be."""
+    x, y = _grid(scenes, size)
+    return torch.where((x > 0.45) & (y < -0.8), _without_dog(scenes, size), dogs.draw(scenes, size))
+
+
+def _without_dog(scenes: Scenes, size: int) -> Tensor:
+    return dogs.draw(scenes.replace(x=torch.full((len(scenes),), 9.0)), size)
+
+
 def make(n: int, size: int, rng: torch.Generator) -> dict[str, Tensor]:
     """Sets of n pictures ``(n, 3, size, size)``, each wrong in a way of its own."""
     scenes = dogs.sample_scenes(n, rng)
@@ -35,7 +45,7 @@ def make(n: int, size: int, rng: torch.Generator) -> dict[str, Tensor]:
     crowd = dogs.draw(dogs.sample_scenes(2000, rng), size)
     x, y = _grid(scenes, size)
     mask = dogs.dog_mask(scenes, size)
-    empty = dogs.draw(scenes.replace(x=torch.full((n,), 9.0)), size)
+    empty = _without_dog(scenes, size)
     head, legs, front = (x > 0.45) & (y < -0.8), y > -0.45, x > 0
     chosen = torch.randint(len(crowd), (n, 1, size, size), generator=rng)
     pixel = torch.arange(size * size).view(1, 1, size, size)
@@ -66,7 +76,7 @@ def make(n: int, size: int, rng: torch.Generator) -> dict[str, Tensor]:
         "two halves": torch.cat([real[..., : size // 2], another[..., size // 2 :]], dim=-1),
         "two dogs": real + (dogs.draw(small, size) - real) * second,
         "no dog": empty,
-        "no head": torch.where(head, empty, real),
+        "no head": without_head(scenes, size),
         "no legs": torch.where(legs, empty, real),
         "a head of another colour": torch.where(head, other_coat, real),
         "a front of another colour": torch.where(front, other_coat, real),
@@ -74,10 +84,10 @@ def make(n: int, size: int, rng: torch.Generator) -> dict[str, Tensor]:
         "hind legs half a stride off": torch.where(front, real, redrawn(gait=(scenes.gait + 0.5) % 1)),
         "upside down": real.flip(-2),
         "a dog that floats": redrawn(y=scenes.horizon - 0.25),
-        "a giant": redrawn(scale=scenes.scale + 0.35),
+        "a giant": redrawn(scale=torch.full((n,), 1.2)),
         "colours exchanged": real[:, [2, 1, 0]],
         "half of two dogs": (real + another) / 2,
-        "blurred by one pixel": gaussian_blur(real, 5, 1.0),
+        "blurred": gaussian_blur(real, 2 * (size // 8) + 1, size / 16),
         "see-through dog": empty + (real - empty) * (1 - 0.5 * mask),
     }
 

@@ -45,7 +45,7 @@ WRONG_ANSWERS = [
         "01_one_to_many",
         "exercise-bits",
         "import math\ndef bits_left_open(c): return math.log2(192 / len(dogs.LANGUAGE.answers(c)))",
-        "bits that the caption names",
+        "that is what the caption names",
     ),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Count the rows"),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c", "should be a number"),

@@ -83,9 +83,7 @@ def test_animation_gives_its_first_frame(folder):
     assert near(read_one(folder), RED)
 
 
-@pytest.mark.parametrize(
-    ("colour", "mode", "seen"), [(90, "L", (90,) * 3), (1, "1", (255,) * 3), (0, "1", (0,) * 3)]
-)
+@pytest.mark.parametrize(("colour", "mode", "seen"), [(90, "L", (90,) * 3), (1, "1", (255,) * 3), (0, "1", (0,) * 3)])
 def test_grey_and_bilevel(folder, colour, mode, seen):
     solid(colour, mode).save(folder / "a.png")
     assert near(read_one(folder), seen, 0)
@@ -731,9 +729,7 @@ def test_every_epoch_shows_every_picture_once(batch_size):
 
 def test_the_generator_decides():
     def draw(seed):
-        return torch.stack(
-            list(itertools.islice(pictures.batches(numbered(9), 4, seeded(seed), flip=True), 9))
-        )
+        return torch.stack(list(itertools.islice(pictures.batches(numbered(9), 4, seeded(seed), flip=True), 9)))
 
     assert torch.equal(draw(0), draw(0))
     assert not torch.equal(draw(0), draw(1))
