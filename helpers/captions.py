@@ -96,10 +96,8 @@ class Language:
         """
         if isinstance(captions, str):
             raise TypeError(f"a list of captions is needed, not one text: try [{captions!r}]")
-        rows = []
-        for caption in captions:
-            named = self.parse(caption)
-            rows.append([self._index(name, named) + 1 for name in self.nameable])
+        named = {caption: self.parse(caption) for caption in set(captions)}
+        rows = [[self._index(name, named[caption]) + 1 for name in self.nameable] for caption in captions]
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), len(self.nameable))
 
     def sample_answers(self, n_or_captions: int | Sequence[str], rng: torch.Generator) -> Tensor:

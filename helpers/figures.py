@@ -45,10 +45,14 @@ class Figure:
             raise ValueError("a figure needs an alt text: say in a sentence what there is to see")
         self.image, self.alt, self.caption = image, alt, caption
 
-    def html(self) -> str:
-        """The picture, its words and nothing from elsewhere, as a piece of a web page."""
+    def html(self, compress_level: int = 9) -> str:
+        """The picture, its words and nothing from elsewhere, as a piece of a web page.
+
+        Args:
+            compress_level: of the PNG, from 1, which is made quickly, to 9, which is small.
+        """
         buffer = io.BytesIO()
-        self.image.save(buffer, format="PNG")
+        self.image.save(buffer, format="PNG", compress_level=compress_level)
         data = base64.b64encode(buffer.getvalue()).decode()
         below = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
         return (

@@ -18,7 +18,7 @@ class CaptionBuilder:
         rng: the source of the details that no attribute fixes.
         size: pixels of each small picture on the wall.
 
-    ``choices`` are the drop-down lists, one for each nameable attribute, ``caption`` the text, ``sentence`` what is
+    ``choices`` are the sliders, one for each nameable attribute, ``caption`` the text, ``sentence`` what is
     said about it, ``image`` the wall, ``view`` all of them together.
     """
 
@@ -26,8 +26,9 @@ class CaptionBuilder:
         self._language = world.LANGUAGE
         everything = self._language.captions[0]
         self._drawings = world.draw(world.answers(everything, rng), size)
+        # Sliders and not drop-down lists: JupyterLab keeps the keys up and down, which a list needs, for itself.
         self.choices = {
-            name: ipywidgets.Dropdown(options=(ANY, *values), description=name, layout=ipywidgets.Layout(width="auto"))
+            name: ipywidgets.SelectionSlider(options=(ANY, *values), description=name)
             for name, values in self._language.nameable.items()
         }
         self.sentence = ipywidgets.HTML()
@@ -35,7 +36,13 @@ class CaptionBuilder:
         for choice in self.choices.values():
             choice.observe(self._update, names="value")
         self._update()
-        self.view = ipywidgets.VBox([ipywidgets.HBox(list(self.choices.values())), self.sentence, self.image])
+        self.view = ipywidgets.VBox(
+            [
+                ipywidgets.HBox(list(self.choices.values()), layout=ipywidgets.Layout(flex_flow="row wrap")),
+                self.sentence,
+                self.image,
+            ]
+        )
 
     @property
     def caption(self) -> str:
@@ -50,4 +57,4 @@ class CaptionBuilder:
         text = f"“{caption}”: {left} of {len(self._drawings)} answers are right, {bits:.2f} bits are left open."
         self.sentence.value = f'<span role="status" style="font-size: 1.2em">{text}</span>'
         wall = figures.answer_wall(self._language, self._drawings, caption)
-        self.image.value = figures.Figure(wall, f"The wall of all answers. {text}").html()
+        self.image.value = figures.Figure(wall, f"The wall of all answers. {text}").html(compress_level=1)

@@ -100,7 +100,7 @@ def threads() -> None:
 def widget() -> None:
     """From the press of a key to the changed picture, in a browser."""
     with tempfile.TemporaryDirectory() as folder:
-        test = "tests/test_browser.py::test_the_widget_answers"
+        test = "tests/test_browser.py"
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "--basetemp", folder, test], check=True)
 
 

@@ -94,6 +94,17 @@ def open_and_run_all(page, lab, notebook):
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
+def wait_until_done(page, seconds=300):
+    """Until the kernel has rested for some seconds: between two cells it rests for a moment, too."""
+    rested = 0
+    for _ in range(2 * seconds):
+        rested = rested + 1 if "| Idle" in page.locator("#jp-main-statusbar").inner_text() else 0
+        if rested == 8:
+            return
+        page.wait_for_timeout(500)
+    raise TimeoutError(f"the notebook was still running after {seconds} s")
+
+
 def visit_every_cell(page):
     """JupyterLab renders what is near the window; scroll through so that all of it is there to be looked at."""
     panel = page.locator(".jp-WindowedPanel-outer").first
@@ -117,30 +128,27 @@ def test_the_first_lesson_runs_and_its_widget_answers_the_keyboard(page, lab):
     wall = page.locator("img[alt^='The wall of all answers.']")
     before = wall.get_attribute("src")
 
-    direction = page.locator("select").first
+    wait_until_done(page)  # while cells run, the notebook takes the keyboard back after each of them
+    direction = page.locator(".widget-slider .noUi-handle").first
     direction.focus()
-    page.keyboard.press("ArrowDown")
-    # The kernel answers once it has run the rest of the lesson.
-    expect(sentence).to_contain_text("96 of 192", timeout=300_000)
+    page.keyboard.press("ArrowRight")
+    expect(sentence).to_contain_text("96 of 192")
+    page.keyboard.press("Tab")  # to the slider's label, which can be typed in
     page.keyboard.press("Tab")
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
     expect(sentence).to_contain_text("24 of 192")
     assert wall.get_attribute("src") != before
     assert "24 of 192" in wall.get_attribute("alt")
 
-    page.get_by_text("| Idle").first.wait_for(timeout=300_000)
+    # How fast is printed for `make bench` and not asserted: machines differ.
+    print(f"\nwidget: {describe(widget_latencies(page))}")
     visit_every_cell(page)
     assert elsewhere == []
     assert complaints == []
 
 
-def widget_latencies(page, lab, choices: int = 60) -> list[float]:
-    """Milliseconds from the press of a key to the changed picture, as the browser sees it."""
-    open_and_run_all(page, lab, "01_one_to_many")
-    expect(page.locator(".jp-OutputArea-output [role=status]").first).to_contain_text("192 of 192", timeout=120_000)
-    page.locator("select").nth(1).focus()
-    page.keyboard.press("ArrowDown")  # is answered once the kernel has run the rest of the lesson
-    expect(page.locator(".jp-OutputArea-output [role=status]").first).to_contain_text("48 of 192", timeout=300_000)
+def widget_latencies(page, choices: int = 60) -> list[float]:
+    """Milliseconds from the press of a key to the changed picture, as the browser sees it, at the focused slider."""
     page.evaluate(
         """() => {
             const area = document.querySelector("img[alt^='The wall of all answers.']").closest('.widget-vbox');
@@ -158,11 +166,11 @@ def widget_latencies(page, lab, choices: int = 60) -> list[float]:
             """() => {
                 window.answered = null;
                 window.shown = document.querySelector("img[alt^='The wall of all answers.']").src;
-                document.activeElement.addEventListener(
-                    'input', () => { window.asked = performance.now(); }, {once: true, capture: true});
+                document.addEventListener(
+                    'keydown', () => { window.asked = performance.now(); }, {once: true, capture: true});
             }"""
         )
-        page.keyboard.press("ArrowDown" if press % 6 < 3 else "ArrowUp")
+        page.keyboard.press("ArrowRight" if press % 6 < 3 else "ArrowLeft")
         page.wait_for_function("() => window.answered !== null", timeout=10_000)
         found.append(page.evaluate("() => window.answered - window.asked"))
     return found
@@ -172,11 +180,3 @@ def describe(latencies: list[float]) -> str:
     """Median and 95th percentile in words."""
     slow = statistics.quantiles(latencies, n=20)[-1]
     return f"median {statistics.median(latencies):.0f} ms, 95th percentile {slow:.0f} ms"
-
-
-def test_the_widget_answers(page, lab, record_property):
-    """Every choice is answered; how fast is printed for `make bench` and left to the reader, as machines differ."""
-    latencies = widget_latencies(page, lab)
-    print(f"\nwidget: {describe(latencies)}")
-    record_property("widget latency", describe(latencies))
-    assert len(latencies) == 60
