@@ -424,7 +424,7 @@ def grainy(pictures: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def make_reader(steps: int = 6_000) -> Reader:
-    """Train the reader, about a quarter of an hour on two cores; a broken run goes on where it stopped."""
+    """Train the reader, about half an hour on two cores; a broken run goes on where it stopped."""
     torch.manual_seed(0)
     reader = Reader()
     checkpoint = WEIGHTS.parent.parent / "cache" / "judge_in_training.pt"

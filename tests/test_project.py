@@ -2,7 +2,9 @@
 
 import ast
 import graphlib
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -226,3 +228,15 @@ def test_no_notebook_reads_a_pickle(path):
 )
 def test_a_pickle_is_found(source, risky):
     assert bool(pickle_risks(source)) is risky
+
+
+# ---- What is shipped ----
+
+
+def test_what_data_ships_is_listed_with_its_hash():
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    listed = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)}
+    shipped = [path for folder in ("checkpoints", "pictures") for path in (ROOT / "data" / folder).iterdir()]
+    assert listed == {
+        path.relative_to(ROOT / "data").as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped
+    }
