@@ -88,7 +88,7 @@ def labelled(pictures: Tensor, labels: Sequence[str], alt: str, columns: int = 6
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, label in zip(axes.flat, pictures, labels, strict=False):
-        axis.imshow(picture.detach().clamp(0, 1).movedim(0, -1), interpolation="nearest")
+        axis.imshow(picture.detach().cpu().clamp(0, 1).movedim(0, -1).numpy(), interpolation="nearest")
         axis.set_title(label, fontsize=10)
     return plot(figure, alt)
 
