@@ -130,14 +130,13 @@ def stack(images: Sequence[Image.Image], alt: str, caption: str = "") -> Figure:
     return Figure(canvas, alt, caption)
 
 
-def bars(values: dict[str, float], alt: str, unit: str, reference: tuple[str, float] | None = None) -> Figure:
+def bars(values: dict[str, float], alt: str, unit: str) -> Figure:
     """Horizontal bars, each with its figure written beside it.
 
     Args:
         values: label to value.
         alt: what there is to see.
         unit: what the values count.
-        reference: a label and a value, drawn as a dashed line to compare with.
     """
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(values) + 0.9))
     drawn = axis.barh(list(values), list(values.values()))
@@ -145,10 +144,6 @@ def bars(values: dict[str, float], alt: str, unit: str, reference: tuple[str, fl
     axis.margins(x=0.12)
     axis.invert_yaxis()
     axis.set_xlabel(unit)
-    if reference:
-        label, value = reference
-        axis.axvline(value, color="black", linestyle="--", linewidth=1)
-        axis.text(value, -0.7, label, ha="center", fontsize=10)
     return plot(figure, alt)
 
 

@@ -24,6 +24,17 @@ def reading_accuracy(size: int, n: int = 5000, seed: int = 12) -> dict[str, floa
     return dict(zip(dogs.LANGUAGE.attributes, right.tolist(), strict=True))
 
 
+def accepted_by_coat(size: int, n: int = 1000, seed: int = 11) -> dict[str, dict[str, float]]:
+    """Which dogs the fakes get through with: for each coat that is read, the share of its pictures that is accepted."""
+    found = {}
+    for name, pictures in fakes.make(n, size, torch.Generator().manual_seed(seed)).items():
+        reading = judge.read(pictures)
+        coats = dogs.LANGUAGE.attributes["coat"]
+        shares = [reading.valid[reading.scenes.coat == c].float().mean().item() for c in range(len(coats))]
+        found[name] = dict(zip(coats, shares, strict=True))
+    return found
+
+
 if __name__ == "__main__":
     columns = {size: accepted(size) for size in judge.SIZES}
     print("| pictures | valid at 16 | strangeness | valid at 32 | strangeness |\n|---|---|---|---|---|")
@@ -35,3 +46,6 @@ if __name__ == "__main__":
         )
     for size in judge.SIZES:
         print(size, {name: f"{share:.2%}" for name, share in reading_accuracy(size).items()})
+    for name, shares in accepted_by_coat(16).items():
+        if max(shares.values()) > 0.02:
+            print(f"{name}, at 16 pixels: " + ", ".join(f"{coat} {share:.1%}" for coat, share in shares.items()))
