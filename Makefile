@@ -23,6 +23,7 @@ lint: .venv/ready    ## check the style of code and notebooks
 
 checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
 	$(BIN)/python -m helpers.judge train
+	$(BIN)/python -m helpers.checkpoints
 
 pictures: .venv/ready  ## draw the pictures of the README again
 	$(BIN)/python -m tests.readme_pictures
@@ -30,7 +31,7 @@ pictures: .venv/ready  ## draw the pictures of the README again
 anchors: .venv/ready  ## how many of each kind of picture the judge accepts
 	$(BIN)/python -m tests.anchors
 
-bench: .venv/ready   ## measure the speed of drawing, judging, threads and the widget
+bench: .venv/ready   ## measure the speed of drawing, judging, models, threads and the widget
 	$(BIN)/python -m tests.bench
 
 .venv/ready: pyproject.toml helpers/install.py

@@ -100,6 +100,21 @@ class Language:
         rows = [[self._index(name, named[caption]) + 1 for name in self.nameable] for caption in captions]
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), len(self.nameable))
 
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """The words of captions as numbers, for a model that reads word by word.
+
+        Returns:
+            ``(n, w)`` int64, with w the number of words in the longest caption there is: k + 1 for word k of
+            ``vocabulary``, and 0 after the last word.
+        """
+        if isinstance(captions, str):
+            raise TypeError(f"a list of captions is needed, not one text: try [{captions!r}]")
+        longest = max(len(text.split()) for text in self.captions)
+        number = {word: k for k, word in enumerate(self.vocabulary, start=1)}
+        texts = {caption: self.write(self.parse(caption)) for caption in set(captions)}
+        rows = [[number[word] for word in texts[caption].split()] for caption in captions]
+        return torch.tensor([row + [0] * (longest - len(row)) for row in rows]).reshape(len(rows), longest)
+
     def sample_answers(self, n_or_captions: int | Sequence[str], rng: torch.Generator) -> Tensor:
         """Random answers, uniform over what each caption leaves open.
 

@@ -46,6 +46,7 @@ SCALE = torch.tensor([[0.46, 0.54], [0.74, 0.88]])  # lowest and highest scale o
 FEET = (0.42, 0.85)
 HORIZON = (-0.2, 0.25)
 SHADE = (0.84, 1.0)
+DETAILS = ("scale", "x", "y", "gait", "horizon", "shade")  # what no word can name: the continuous factors
 REACH = 1.04  # how far a dog of scale 1 reaches from its middle
 
 COAT = torch.tensor([[0.13, 0.12, 0.14], [0.97, 0.96, 0.94], [0.50, 0.28, 0.14], [0.90, 0.60, 0.20]])
@@ -138,7 +139,17 @@ def sample_scenes(n_or_captions: int | Sequence[str], rng: torch.Generator) -> S
 
 def with_details(attributes: Tensor, rng: torch.Generator) -> Scenes:
     """Scenes with the given attributes ``(n, 5)`` and random continuous factors."""
-    scale, x, y, gait, horizon, shade = torch.rand(6, len(attributes), generator=rng)
+    return arrange(attributes, torch.rand(len(DETAILS), len(attributes), generator=rng).T)
+
+
+def arrange(attributes: Tensor, shares: Tensor) -> Scenes:
+    """Scenes with the given attributes, each continuous factor at a share of the way through its range.
+
+    Args:
+        attributes: ``(n, 5)`` int64 in the order of ``LANGUAGE.attributes``.
+        shares: ``(n, 6)`` in [0, 1], in the order of ``DETAILS``; uniform shares give the world's own distribution.
+    """
+    scale, x, y, gait, horizon, shade = shares.unbind(1)
     smallest, largest = SCALE[attributes[:, 2]].unbind(1)
     scale = smallest + (largest - smallest) * scale
     return Scenes(

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -51,17 +52,57 @@ class Figure:
         Args:
             compress_level: of the PNG, from 1, which is made quickly, to 9, which is small.
         """
-        buffer = io.BytesIO()
-        self.image.save(buffer, format="PNG", compress_level=compress_level)
-        data = base64.b64encode(buffer.getvalue()).decode()
+        data = base64.b64encode(self._png(compress_level)).decode()
         below = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
         return (
             f'<figure style="margin: 0"><img alt="{html.escape(self.alt)}" style="max-width: 100%" '
             f'src="data:image/png;base64,{data}">{below}</figure>'
         )
 
+    def _png(self, compress_level: int) -> bytes:
+        buffer = io.BytesIO()
+        self.image.save(buffer, format="PNG", compress_level=compress_level)
+        return buffer.getvalue()
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
+
+
+class Animation(Figure):
+    """Frames that follow each other without end, as an animated PNG: it plays in a web page, and needs no kernel.
+
+    It stands in a box that folds away, since not everyone can read beside something that moves. Where animation is not
+    supported, the last frame is shown.
+
+    Args:
+        frames: images of one size.
+        alt: what there is to see.
+        seconds: how long one round takes, the last frame held for a second more.
+        caption: shown below, if given.
+    """
+
+    def __init__(self, frames: Sequence[Image.Image], alt: str, seconds: float = 4, caption: str = ""):
+        super().__init__(frames[-1], alt, caption)
+        self.frames, self.seconds = list(frames), seconds
+
+    def html(self, compress_level: int = 9) -> str:
+        """The animation, its words and nothing from elsewhere, in a box that can be folded away."""
+        inside = super().html(compress_level)
+        return f"<details open><summary>Animation (fold it away to stop it)</summary>{inside}</details>"
+
+    def _png(self, compress_level: int) -> bytes:
+        each = 1000 * self.seconds / len(self.frames)
+        buffer = io.BytesIO()
+        self.image.save(
+            buffer,
+            format="PNG",
+            save_all=True,
+            default_image=True,
+            append_images=self.frames,
+            duration=[each] * (len(self.frames) - 1) + [each + 1000],
+            loop=0,
+        )
+        return buffer.getvalue()
 
 
 def show(pictures: Tensor, alt: str, columns: int = 8, pixels: int = 96, caption: str = "") -> Figure:
@@ -144,6 +185,26 @@ def bars(values: dict[str, float], alt: str, unit: str) -> Figure:
     axis.margins(x=0.12)
     axis.invert_yaxis()
     axis.set_xlabel(unit)
+    return plot(figure, alt)
+
+
+def colour_bars(probabilities: Tensor, palette: Tensor, titles: Sequence[str], alt: str) -> Figure:
+    """How likely each colour is: a row of bars for each distribution, every bar in the colour that it stands for.
+
+    Args:
+        probabilities: ``(rows, k)``, each row with the sum 1.
+        palette: ``(k, 3)`` colours in [0, 1].
+        titles: one a row; the entropy is written beside it.
+        alt: what there is to see.
+    """
+    figure, axes = plt.subplots(len(titles), 1, figsize=(9, 1.5 * len(titles) + 0.3), sharex=True, squeeze=False)
+    for axis, row, title in zip(axes.flat, probabilities, titles, strict=True):
+        bits = torch.special.entr(row).sum().item() / math.log(2)
+        axis.bar(range(len(palette)), row.numpy(), width=1, color=palette.numpy(), edgecolor="#888888", linewidth=0.4)
+        axis.set_title(f"{title}: {bits:.2f} bits", loc="left", fontsize=10)
+        axis.set_ylim(0, max(0.25, 1.05 * row.max().item()))
+        axis.set_ylabel("probability", fontsize=9)
+    axes.flat[-1].set_xlabel("colours of the palette, from dark to light")
     return plot(figure, alt)
 
 

@@ -428,7 +428,7 @@ def make_reader(steps: int = 6_000) -> Reader:
     torch.manual_seed(0)
     reader = Reader()
     checkpoint = WEIGHTS.parent.parent / "cache" / "judge_in_training.pt"
-    train(reader, _reader_loss, steps, torch.Generator().manual_seed(0), checkpoint=checkpoint)
+    train(reader, _reader_loss, torch.Generator().manual_seed(0), steps=steps, checkpoint=checkpoint)
     return reader
 
 

@@ -1,6 +1,7 @@
 """One training loop for the whole course: progress, averaged weights, checkpoint and resume."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,66 +11,74 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 CHECKPOINT_EVERY = 500  # steps; a killed run loses at most these
+WARMUP, DECAY = 0.02, 0.5  # shares of the budget in which the learning rate rises and falls
+BETAS = (0.9, 0.95)  # of Adam, as is usual for transformers
+BAR = "{desc}: |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
 
 
 def train(
     model: nn.Module,
     loss: Callable[[nn.Module, torch.Generator], Tensor],
-    steps: int,
     rng: torch.Generator,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
     lr: float = 2e-3,
+    muon_lr: float | None = None,
     ema_decay: float = 0.999,
     checkpoint: Path | None = None,
 ) -> list[float]:
-    """Minimise ``loss`` with Adam, a short warm-up and a cosine decay; leave the averaged weights in ``model``.
+    """Minimise ``loss``, with a learning rate that rises, stays and falls; leave the averaged weights in ``model``.
 
     Args:
         model: is changed in place.
         loss: makes a batch with the given generator and returns a scalar, ``loss(model, rng)``.
-        steps: how many.
         rng: the source of randomness of the batches.
-        lr: the highest learning rate.
+        steps: the budget in steps: the same seed gives the same weights.
+        seconds: the budget in seconds instead: the machine decides how many steps that is.
+        lr: the highest learning rate of Adam (Kingma and Ba 2015).
+        muon_lr: if given, the weights of linear layers are trained by Muon at this learning rate (Jordan 2024), which
+            gives every step the same length in all directions; all else by Adam.
         ema_decay: weight of the past in the exponential moving average of the weights.
-        checkpoint: a file. The state is stored there now and then, and a run that finds it goes on from it to the same
-            weights as an unbroken one. It is removed at the end.
+        checkpoint: a file. The state is stored there now and then, and a run that finds it goes on from it; with a
+            budget in steps it ends with the same weights as an unbroken one. It is removed at the end.
 
     Returns:
         The loss at every step.
 
     Raises:
-        ValueError: the checkpoint belongs to another model or another number of steps.
+        ValueError: no budget or two; or the checkpoint belongs to another model or another budget.
         FloatingPointError: the loss is not a number any more.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    if (steps is None) == (seconds is None):
+        raise ValueError("give a budget, either steps=... or seconds=...")
+    optimizers = _optimizers(model, lr, muon_lr)
+    highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
-    warmup = max(1, steps // 50)
-    schedule = torch.optim.lr_scheduler.SequentialLR(
-        optimizer,
-        [
-            torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, total_iters=warmup),
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps - warmup)),
-        ],
-        milestones=[warmup],
-    )
-    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
-    losses = _resume(checkpoint, parts, rng, steps) if checkpoint else []
+    parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
+    budget = {"steps": steps, "seconds": seconds}
+    losses, before = _resume(checkpoint, parts, rng, budget) if checkpoint else ([], 0.0)
+    start = time.monotonic() - before
     model.train()
-    with tqdm(total=steps, initial=len(losses), desc="training", leave=False) as bar:
-        while len(losses) < steps:
+    with tqdm(total=1.0, initial=0.0, desc="training", leave=False, bar_format=BAR) as bar:
+        while (done := len(losses) / steps if steps else (time.monotonic() - start) / seconds) < 1:
+            for group, peak in zip(_groups(optimizers), highest, strict=True):
+                group["lr"] = peak * _schedule(done)
             value = loss(model, rng)
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss is {value.item()} at step {len(losses)}; try a lower lr than {lr}")
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             value.backward()
-            optimizer.step()
-            schedule.step()
+            for optimizer in optimizers:
+                optimizer.step()
             average.update_parameters(model)
             losses.append(value.item())
-            bar.update()
-            if len(losses) % 20 == 0:
-                bar.set_postfix(loss=f"{sum(losses[-20:]) / 20:.3g}")
+            if len(losses) % 20 == 0 or len(losses) == 1:
+                bar.set_postfix_str(f"step {len(losses)}, loss {sum(losses[-20:]) / len(losses[-20:]):.3g}")
+                bar.update(done - bar.n)
             if checkpoint and len(losses) % CHECKPOINT_EVERY == 0:
-                _store(checkpoint, parts, rng, losses, steps)
+                _store(checkpoint, parts, rng, losses, budget, time.monotonic() - start)
     model.load_state_dict(average.module.state_dict())
     model.eval()
     if checkpoint:
@@ -77,24 +86,52 @@ def train(
     return losses
 
 
-def _store(checkpoint: Path, parts: dict, rng: torch.Generator, losses: list[float], steps: int) -> None:
+def _optimizers(model: nn.Module, lr: float, muon_lr: float | None) -> list[torch.optim.Optimizer]:
+    if muon_lr is None:
+        return [torch.optim.Adam(model.parameters(), lr=lr, betas=BETAS)]
+    linear = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    chosen = {id(weight) for weight in linear}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return [torch.optim.Muon(linear, lr=muon_lr, weight_decay=0.0), torch.optim.Adam(others, lr=lr, betas=BETAS)]
+
+
+def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict]:
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def _schedule(done: float) -> float:
+    """The share of the highest learning rate after a share ``done`` of the budget: up, level, and down in the end."""
+    return min(1.0, done / WARMUP + 0.01, (1 - done) / DECAY)
+
+
+def _store(
+    checkpoint: Path, parts: dict, rng: torch.Generator, losses: list[float], budget: dict, elapsed: float
+) -> None:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     state = {name: part.state_dict() for name, part in parts.items()}
     partial = checkpoint.with_suffix(".partial")
-    torch.save({**state, "rng": rng.get_state(), "losses": losses, "steps": steps}, partial)
+    torch.save({**state, "rng": rng.get_state(), "losses": losses, "budget": budget, "elapsed": elapsed}, partial)
     os.replace(partial, checkpoint)
 
 
-def _resume(checkpoint: Path, parts: dict, rng: torch.Generator, steps: int) -> list[float]:
+def _resume(checkpoint: Path, parts: dict, rng: torch.Generator, budget: dict) -> tuple[list[float], float]:
+    """The losses and the seconds of the run so far."""
     if not checkpoint.exists():
-        return []
-    state = torch.load(checkpoint, weights_only=True)
-    if state["steps"] != steps:
-        raise ValueError(f"{checkpoint} is of a run of {state['steps']} steps, not {steps}; delete it to start anew")
+        return [], 0.0
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+    except Exception as error:  # a damaged file can raise almost anything
+        raise ValueError(f"{checkpoint} is damaged or no checkpoint; delete it to start anew") from error
+    if state["budget"] != budget:
+        raise ValueError(f"{checkpoint} is of a run of {_said(state['budget'])}, not {_said(budget)}; delete it")
     for name, part in parts.items():
         try:
             part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError) as error:
             raise ValueError(f"{checkpoint} is of another model; delete it to start anew") from error
     rng.set_state(state["rng"])
-    return state["losses"]
+    return state["losses"], state["elapsed"]
+
+
+def _said(budget: dict) -> str:
+    return " and ".join(f"{amount} {unit}" for unit, amount in budget.items() if amount is not None)

@@ -1,5 +1,6 @@
 """The live parts of the lessons. A pure function draws, a widget calls it: so each can be tested without a browser."""
 
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 import ipywidgets
@@ -58,3 +59,34 @@ class CaptionBuilder:
         self.sentence.value = f'<span role="status" style="font-size: 1.2em">{text}</span>'
         wall = figures.answer_wall(self._language, self._drawings, caption)
         self.image.value = figures.Figure(wall, f"The wall of all answers. {text}").html(compress_level=1)
+
+
+class Explorer:
+    """Move sliders, and see a figure change.
+
+    Args:
+        draw: gives the figure for one value of every slider, named as in ``choices``; it should take less than a tenth
+            of a second.
+        start: values to begin with; of a slider that is not in it, the first.
+        **choices: the values of each slider, by its name.
+
+    ``choices`` are the sliders, ``image`` the figure, ``view`` both together.
+    """
+
+    def __init__(self, draw: Callable[..., figures.Figure], start: Mapping | None = None, **choices: Sequence):
+        self._draw = draw
+        begin = {name: values[0] for name, values in choices.items()} | dict(start or {})
+        style = {"description_width": "8em"}
+        self.choices = {
+            name: ipywidgets.SelectionSlider(options=list(values), value=begin[name], description=name, style=style)
+            for name, values in choices.items()
+        }
+        self.image = ipywidgets.HTML()
+        for choice in self.choices.values():
+            choice.observe(self._update, names="value")
+        self._update()
+        self.view = ipywidgets.VBox([*self.choices.values(), self.image])
+
+    def _update(self, _change=None) -> None:
+        figure = self._draw(**{name: choice.value for name, choice in self.choices.items()})
+        self.image.value = f'<div role="status">{figure.html(compress_level=1)}</div>'

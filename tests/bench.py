@@ -1,4 +1,4 @@
-"""Measures speed (``make bench``): drawing, judging, threads, the widget in a browser. Let nothing else run."""
+"""Measures speed (``make bench``): drawing, judging, models, threads, the widget in a browser. Let nothing else run."""
 
 import argparse
 import os
@@ -77,6 +77,42 @@ def judging() -> None:
             print(f"scoring 1,000 {name} pictures at {size} x {size}: {time.perf_counter() - start:.1f} s")
 
 
+def caching() -> None:
+    """Writing pictures of 1,024 tokens pixel by pixel, with the key-value cache and without."""
+    import torch
+
+    from helpers import dogs
+    from helpers.models.autoregressive import PixelByPixel
+
+    model = PixelByPixel(dogs.LANGUAGE, torch.rand(64, 3), size=32).eval()
+    for n in (1, 8):
+        taken = {}
+        for cached in (True, False):
+            start = time.perf_counter()
+            model.sample(["a running dog"] * n, rng=torch.Generator().manual_seed(0), cached=cached)
+            taken[cached] = time.perf_counter() - start
+        print(
+            f"{n} pictures of 1,024 tokens at once: {taken[True]:.1f} s with the cache, {taken[False]:.1f} s without, "
+            f"{taken[False] / taken[True]:.0f} times as long"
+        )
+
+
+def training() -> None:
+    """Pictures a second in the training of each shipped model, and the minutes its recipe takes at that speed."""
+    import torch
+
+    from helpers import checkpoints
+    from helpers.training import train
+
+    for name, recipe in checkpoints.RECIPES.items():
+        rng = torch.Generator().manual_seed(0)
+        model, loss = recipe.build(rng), checkpoints.loss_of(recipe)
+        options = {key: value for key, value in recipe.budget.items() if key != "steps"}
+        steps = len(train(model, loss, rng, seconds=30, **options))
+        minutes = recipe.budget["steps"] / steps * 0.5
+        print(f"{name}: {steps * recipe.batch / 30:.0f} pictures a second, {minutes:.0f} minutes in all")
+
+
 def threads() -> None:
     """A training step under several waiting policies, on a quiet machine and beside a process that never rests."""
     quiet = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
@@ -104,7 +140,7 @@ def widget() -> None:
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "--basetemp", folder, test], check=True)
 
 
-PARTS = {part.__name__: part for part in (drawing, judging, threads, widget)}
+PARTS = {part.__name__: part for part in (drawing, judging, caching, training, threads, widget)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,10 +1,12 @@
 """Draws the pictures of the README into ``data/pictures``: ``python -m tests.readme_pictures``."""
 
+import math
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
-from helpers import dogs, figures
+from helpers import checkpoints, dogs, figures, palette
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
 
@@ -16,6 +18,52 @@ def draw_all() -> None:
     figures.show(crowd, alt="dogs", columns=8, pixels=104).image.save(FOLDER / "dogs.png", optimize=True)
     wall = dogs.draw(dogs.answers("a running dog", rng), 24)
     figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog").save(FOLDER / "wall.png", optimize=True)
+
+    draw_by_pixel(torch.Generator().manual_seed(4))
+    paste_pieces(torch.Generator().manual_seed(5))
+    bend_a_grid()
+
+
+def draw_by_pixel(rng: torch.Generator) -> None:
+    """One picture as it is drawn row by row, then other endings of its upper half."""
+    model = checkpoints.load("autoregressive")
+    caption = "a large golden dog running left on the grass"
+    drawn = model.sample([caption], rng=rng)
+    rows = torch.arange(16).view(1, 1, 16, 1)
+    so_far = [torch.where(rows < row, drawn, 1.0) for row in (4, 8, 12, 16)]
+    begun = palette.to_tokens(drawn, model.palette)[:, :144].expand(3, -1)
+    ends = model.sample([caption] * 3, rng=rng, known=begun)
+    _store(figures.show(torch.cat([*so_far, ends]), alt="rows", columns=7, pixels=64), "rows.png")
+
+
+def paste_pieces(rng: torch.Generator) -> None:
+    """Pictures whose pieces come from 1, 4, 16, 64 and 256 dogs."""
+    pictures = []
+    for side in (1, 2, 4, 8, 16):
+        source = dogs.draw(dogs.sample_scenes(side * side, rng), 16)
+        which = torch.arange(side * side).view(side, side).repeat_interleave(16 // side, 0)
+        which = which.repeat_interleave(16 // side, 1)  # (16, 16): which picture a pixel comes from
+        pictures.append(source.gather(0, which.expand(1, 3, 16, 16)))
+    _store(figures.show(torch.cat(pictures), alt="pieces", columns=5, pixels=64), "pieces.png")
+
+
+def bend_a_grid() -> None:
+    """A grid of normal numbers, and where polar coordinates take it: two moons."""
+    share = torch.linspace(0.02, 0.98, 25)
+    z = torch.special.ndtri(torch.cartesian_prod(share, share))
+    moon, turn = (z[:, 0] > 0).float(), (2 * torch.special.ndtr(z[:, 0])) % 1 * math.pi
+    radius = 1 + 0.08 * z[:, 1]
+    x = radius * turn.cos() * (1 - 2 * moon) + moon - 0.5
+    y = radius * turn.sin() * (1 - 2 * moon) + 0.5 * moon - 0.25
+    figure, axes = plt.subplots(1, 2, figsize=(5, 2))
+    for axis, (a, b) in zip(axes, [z.T, (x, y)], strict=True):
+        axis.scatter(a, b, s=4, c=z[:, 1], cmap="viridis")
+        axis.axis("off")
+    _store(figures.plot(figure, alt="bent"), "bent.png")
+
+
+def _store(figure: figures.Figure, name: str) -> None:
+    figure.image.save(FOLDER / name, optimize=True)
 
 
 if __name__ == "__main__":

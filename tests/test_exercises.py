@@ -2,10 +2,12 @@
 
 import ast
 import itertools
+import math
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from helpers.checks import PASSED, UNFINISHED, WRONG, Verdict
 
@@ -92,7 +94,163 @@ WRONG_ANSWERS = [
         "def total_variation(p, q): return (p - q).square().sum() ** 0.5",
         "it should be",
     ),
+    ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return c * s + r", "go down the columns"),
+    ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return r * s + c + 1", "one too far"),
+    (
+        "02_pixel_by_pixel",
+        "exercise-raster",
+        "def raster_index(r, c, s): return (r - 1) * s + c - 1",
+        "count rows and columns from 1",
+    ),
+    ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return r * 16 + c", "use size"),
+    ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return r + c", "full rows"),
+    (
+        "02_pixel_by_pixel",
+        "exercise-temperature",
+        "def with_temperature(x, t): return (x * t).softmax(-1)",
+        "the wrong way",
+    ),
+    ("02_pixel_by_pixel", "exercise-temperature", "def with_temperature(x, t): return x / t", "still logits"),
+    (
+        "02_pixel_by_pixel",
+        "exercise-temperature",
+        "def with_temperature(x, t): return x.softmax(-1) / t",
+        "change the logits before",
+    ),
+    ("02_pixel_by_pixel", "exercise-temperature", "def with_temperature(x, t): return (x / t).softmax(0)", "columns"),
+    (
+        "02_pixel_by_pixel",
+        "exercise-temperature",
+        "def with_temperature(x, t): return x.softmax(-1)",
+        "the first colour should have",
+    ),
+    (
+        "02_pixel_by_pixel",
+        "exercise-places",
+        "def places_computed(t, cached): return t if cached else t * t",
+        "full length from the start",
+    ),
+    (
+        "02_pixel_by_pixel",
+        "exercise-places",
+        "def places_computed(t, cached): return t if cached else t * (t - 1) // 2",
+        "left out the place",
+    ),
+    (
+        "02_pixel_by_pixel",
+        "exercise-places",
+        "def places_computed(t, cached): return t if not cached else t * (t + 1) // 2",
+        "wrong way round",
+    ),
+    ("02_pixel_by_pixel", "exercise-places", "def places_computed(t, cached): return 1", "one place is new"),
+    ("03_pixel_independence", "exercise-independent", "def independent(p): return p", "that is p itself"),
+    (
+        "03_pixel_independence",
+        "exercise-independent",
+        "def independent(p): return torch.full_like(p, 1 / p.numel())",
+        "equally likely",
+    ),
+    ("03_pixel_independence", "exercise-independent", "def independent(p): return p.sum(0)", "should have that shape"),
+    (
+        "03_pixel_independence",
+        "exercise-independent",
+        "def independent(p): return torch.ones_like(p)",
+        "all axes but one",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-independent",
+        "def independent(p): return sum(p.sum(a, keepdim=True).expand_as(p) for a in range(p.ndim))",
+        "do not add",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-total-correlation",
+        "def total_correlation(p): return right(p) * math.log(2)",
+        "right in nats",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-total-correlation",
+        "def total_correlation(p): return -right(p)",
+        "the sign",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-total-correlation",
+        "def total_correlation(p): return right(p) / p.ndim",
+        "a mean over the pixels",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-total-correlation",
+        "def total_correlation(p): return torch.special.entr(p).sum().item() / math.log(2)",
+        "the entropy of the picture",
+    ),
+    ("03_pixel_independence", "exercise-total-correlation", "def total_correlation(p): return p", "one number"),
+    (
+        "03_pixel_independence",
+        "exercise-next-pixel",
+        "def next_pixel(p, known): return p[known].sum(list(range(1, p.ndim - len(known)))) if p.ndim - len(known) > 1 "
+        "else p[known]",
+        "Divide by P(known)",
+    ),
+    ("03_pixel_independence", "exercise-next-pixel", "def next_pixel(p, known): return p[known]", "Add up"),
+    (
+        "03_pixel_independence",
+        "exercise-next-pixel",
+        "def next_pixel(p, known): return p.sum([a for a in range(p.ndim) if a != len(known)])",
+        "does not look at what is known",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-next-pixel",
+        "def next_pixel(p, known):\n    rest = p[known]\n"
+        "    return (rest.flatten(1).sum(1) if rest.ndim > 1 else rest).softmax(0)",
+        "not a softmax",
+    ),
+    ("04_random_vector", "exercise-bend", "def bend(z, data): return data[(z * len(data)).long()]", "Sort the data"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return (data[:, None] <= z).float().mean(0)",
+        "the way back",
+    ),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return data.min() + (data.max() - data.min()) * z",
+        "evenly spread",
+    ),
+    ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
+    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data, 1 - z)", "turned round"),
+    ("04_random_vector", "exercise-bend", "def bend(z, data): return data[:3]", "one number for each z"),
+    ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return (1 - t) * a + t * b", "the straight way"),
+    ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(b, a, t)", "exchange the two"),
+    (
+        "04_random_vector",
+        "exercise-slerp",
+        "def slerp(a, b, t): return slerp_right(a, b, t) * torch.sin(angle(a, b))",
+        "sine of the angle",
+    ),
+    ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(a, b, t * t)", "radians"),
+    ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return t", "a vector like a and b"),
 ]
+
+# Written once, for wrong answers that are nearly right.
+NEARLY = """
+def right(p):
+    axes = range(p.ndim)
+    marginals = [p.sum([other for other in axes if other != axis]) for axis in axes]
+    return (sum(torch.special.entr(m).sum() for m in marginals) - torch.special.entr(p).sum()).item() / math.log(2)
+
+def angle(a, b):
+    return torch.arccos(a @ b / (a.norm() * b.norm()))
+
+def slerp_right(a, b, t):
+    omega = angle(a, b)
+    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+"""
 
 
 def cells(notebook: str) -> dict:
@@ -107,7 +265,7 @@ def last_value(source: str, namespace: dict) -> object:
 
 
 def verdict_on(notebook: str, source: str) -> Verdict:
-    namespace = {}
+    namespace = {"math": math, "torch": torch}
     exec(cells(notebook)["setup"].source, namespace)
     return last_value(source, namespace)
 
@@ -133,7 +291,7 @@ def test_the_stub_is_met_politely_and_the_solution_passes(notebook, stub, soluti
 @pytest.mark.parametrize(("notebook", "stub", "answer", "hint"), WRONG_ANSWERS)
 def test_a_typical_wrong_answer_gets_the_hint_that_fits(notebook, stub, answer, hint):
     check_call = cells(notebook)[stub].source.splitlines()[-1]
-    verdict = verdict_on(notebook, f"{answer}\n{check_call}")
+    verdict = verdict_on(notebook, f"{NEARLY}\n{answer}\n{check_call}")
     assert verdict.status == WRONG
     assert hint in verdict.message
     assert hint.replace("'", "&#x27;") in verdict._repr_html_()

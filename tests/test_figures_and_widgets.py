@@ -1,12 +1,17 @@
 """What is shown: words for every figure, crisp pixels, and a widget that answers."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from helpers import dogs, figures
-from helpers.widgets import ANY, CaptionBuilder
+from helpers.widgets import ANY, CaptionBuilder, Explorer
 
 
 @pytest.fixture
@@ -77,3 +82,46 @@ def test_the_caption_builder_answers_every_choice(rng):
     assert 'alt="The wall of all answers.' in builder.image.value
     builder.choices["coat"].value = ANY
     assert builder.image.value == before
+
+
+def test_an_animation_moves_without_a_kernel_and_can_be_folded_away():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
+    animation = figures.Animation(frames, alt="red, green, blue", seconds=3)
+    page = animation.html()
+    assert page.startswith("<details open><summary>")
+    assert 'alt="red, green, blue"' in page
+    png = Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', page)[1])))
+    assert png.default_image
+    assert png.n_frames == 4  # the still picture for those who see no animation, then three frames
+    shown = []
+    for frame in range(4):
+        png.seek(frame)
+        shown.append((png.convert("RGB").getpixel((4, 4)), png.info.get("duration")))
+    assert [color for color, _ in shown] == [(0, 0, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    assert [duration for _, duration in shown[1:]] == [1000, 1000, 2000]
+
+
+def test_colour_bars_tell_the_entropy():
+    chances = torch.tensor([[0.25] * 4, [1.0, 0, 0, 0]])
+    figure = figures.colour_bars(chances, torch.rand(4, 3), ["even", "sure"], alt="two rows")
+    assert figure.image.width > 600
+    titles = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "plot", lambda drawn, alt: titles.extend(a.get_title(loc="left") for a in drawn.axes))
+        figures.colour_bars(chances, torch.rand(4, 3), ["even", "sure"], alt="two rows")
+    assert titles == ["even: 2.00 bits", "sure: 0.00 bits"]
+
+
+def test_an_explorer_draws_what_its_sliders_say():
+    asked = []
+
+    def draw(row, column):
+        asked.append((row, column))
+        return figures.Figure(Image.new("RGB", (4, 4)), f"row {row}, column {column}")
+
+    explorer = Explorer(draw, row=[0, 1], column=["a", "b"])
+    assert 'alt="row 0, column a"' in explorer.image.value
+    explorer.choices["column"].value = "b"
+    assert asked == [(0, "a"), (0, "b")]
+    assert 'role="status"' in explorer.image.value
+    assert 'alt="row 0, column b"' in explorer.image.value

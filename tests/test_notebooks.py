@@ -23,7 +23,12 @@ from nbformat import NotebookNode
 
 from tests.execute import normalise
 
-CLAIMS = {"01_one_to_many": ["L01", "L02", "L11", "L19"]}
+CLAIMS = {
+    "01_one_to_many": ["L01", "L02", "L11", "L19"],
+    "02_pixel_by_pixel": ["L03", "L04", "L05", "L06", "L07", "L08", "L09"],
+    "03_pixel_independence": ["L10", "L11", "L12"],
+    "04_random_vector": ["L13", "L14", "L15", "L16"],
+}
 COURSE = [
     "00_start_here",
     "01_one_to_many",

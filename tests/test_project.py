@@ -18,9 +18,9 @@ from packaging.requirements import Requirement
 from tests.test_notebooks import NOTEBOOKS, ROOT, code_cells, python, read
 
 HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
-WORLDS = {"captions", "dogs", "faces", "pictures", "layers"}
+WORLDS = {"captions", "dogs", "faces", "pictures", "palette", "layers"}
 # What each layer may not import; `models` and `checks` stand for all the files in them.
-ABOVE_TRAINING = {"judge", "figures", "widgets", "checks"}
+ABOVE_TRAINING = {"judge", "checkpoints", "figures", "widgets", "checks"}
 ABOVE_MODELS = {"training", *ABOVE_TRAINING}
 FORBIDDEN = {name: {"models", *ABOVE_MODELS} for name in WORLDS}
 FORBIDDEN |= {"models": ABOVE_MODELS, "training": ABOVE_TRAINING}

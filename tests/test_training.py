@@ -1,11 +1,21 @@
 """The training loop: it learns, it resumes to the very same weights, and it says what is wrong."""
 
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from helpers import training
 from helpers.training import train
+
+ROOT = Path(__file__).parent.parent
 
 
 def make_model():
@@ -24,7 +34,7 @@ def rng():
 
 def test_it_learns_and_leaves_the_averaged_weights():
     model = make_model()
-    losses = train(model, loss, 400, rng(), lr=0.05, ema_decay=0.9)
+    losses = train(model, loss, rng(), steps=400, lr=0.05, ema_decay=0.9)
     assert len(losses) == 400
     assert losses[-1] < 1e-3 < losses[0]
     assert torch.allclose(model.weight, torch.ones(1, 3), atol=0.02)
@@ -35,7 +45,7 @@ def test_it_learns_and_leaves_the_averaged_weights():
 def test_a_killed_run_ends_with_the_same_weights_as_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
     unbroken = make_model()
-    all_losses = train(unbroken, loss, 60, rng())
+    all_losses = train(unbroken, loss, rng(), steps=60)
 
     calls = 0
 
@@ -48,10 +58,10 @@ def test_a_killed_run_ends_with_the_same_weights_as_an_unbroken_one(tmp_path, mo
 
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(make_model(), killed, 60, rng(), checkpoint=checkpoint)
+        train(make_model(), killed, rng(), steps=60, checkpoint=checkpoint)
     assert checkpoint.exists()
     resumed = make_model()
-    losses = train(resumed, loss, 60, torch.Generator().manual_seed(99), checkpoint=checkpoint)
+    losses = train(resumed, loss, torch.Generator().manual_seed(99), steps=60, checkpoint=checkpoint)
     assert losses == all_losses
     assert torch.equal(resumed.weight, unbroken.weight)
     assert list(tmp_path.iterdir()) == []
@@ -67,13 +77,99 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
         return loss(model, generator)
 
     with pytest.raises(KeyboardInterrupt):
-        train(make_model(), stop, 20, rng(), checkpoint=checkpoint)
+        train(make_model(), stop, rng(), steps=20, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="20 steps, not 30"):
-        train(make_model(), loss, 30, rng(), checkpoint=checkpoint)
+        train(make_model(), loss, rng(), steps=30, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="another model"):
-        train(nn.Linear(4, 1), loss, 20, rng(), checkpoint=checkpoint)
+        train(nn.Linear(4, 1), loss, rng(), steps=20, checkpoint=checkpoint)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    checkpoint.write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(ValueError, match="damaged"):
+        train(make_model(), loss, rng(), steps=5, checkpoint=checkpoint)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from helpers import training
+from tests.test_training import loss, make_model, rng
+training.CHECKPOINT_EVERY = 20
+model = make_model()
+checkpoint = Path(sys.argv[1])
+training.train(model, loss, rng(), steps=int(sys.argv[2]), muon_lr=0.01, checkpoint=checkpoint)
+print(model.weight.tolist())
+"""
+
+
+def run(checkpoint: Path, steps: int) -> subprocess.Popen:
+    command = [sys.executable, "-c", SCRIPT, str(checkpoint), str(steps)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_run_killed_by_the_system_goes_on_as_if_nothing_had_happened(tmp_path):
+    steps = 3000
+    unbroken, _ = run(tmp_path / "unbroken.pt", steps).communicate(timeout=100)
+    checkpoint = tmp_path / "broken.pt"
+    victim = run(checkpoint, steps)
+    while not checkpoint.exists():
+        assert victim.poll() is None, "it was over before it could be killed"
+        time.sleep(0.001)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait(timeout=20) == -signal.SIGKILL
+    assert checkpoint.exists()
+    resumed, _ = run(checkpoint, steps).communicate(timeout=100)
+    assert json.loads(resumed) == json.loads(unbroken)
+    assert not checkpoint.exists()
+
+
+def test_a_budget_is_steps_or_seconds():
+    with pytest.raises(ValueError, match="either steps="):
+        train(make_model(), loss, rng())
+    with pytest.raises(ValueError, match="either steps="):
+        train(make_model(), loss, rng(), steps=5, seconds=5)
+
+
+def test_a_budget_in_seconds_ends_in_time_and_goes_on_after_a_break(tmp_path, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))  # every look at the clock takes a second
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    losses = train(make_model(), loss, rng(), seconds=20)
+    assert len(losses) == 19
+    checkpoint, calls = tmp_path / "run.pt", []
+
+    def stop(model, generator):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return loss(model, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), stop, rng(), seconds=20, checkpoint=checkpoint)
+    resumed = train(make_model(), loss, rng(), seconds=20, checkpoint=checkpoint)
+    assert 4 < len(resumed) < 19
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing():
+    rates = [training._schedule(done / 1000) for done in range(1001)]
+    assert rates[0] < 0.02
+    assert rates[30] == rates[300] == 1
+    assert rates[-1] == 0
+    assert all(a >= b for a, b in itertools.pairwise(rates[20:]))
+
+
+def test_muon_trains_the_matrices_and_adam_the_rest():
+    model = nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 8), nn.LayerNorm(8))
+    muon, adam = training._optimizers(model, lr=1e-3, muon_lr=1e-2)
+    assert [p.shape for group in muon.param_groups for p in group["params"]] == [model[1].weight.shape]
+    trained = sum(len(group["params"]) for optimizer in (muon, adam) for group in optimizer.param_groups)
+    assert trained == len(list(model.parameters()))
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice():
     with pytest.raises(FloatingPointError, match="lower lr"):
-        train(make_model(), lambda model, generator: model.weight.sum() * float("nan"), 5, rng())
+        train(make_model(), lambda model, generator: model.weight.sum() * float("nan"), rng(), steps=5)

@@ -1,0 +1,125 @@
+"""The trained models that the course ships: how each is made, and how it is loaded.
+
+``python -m helpers.checkpoints`` trains them all again, ``python -m helpers.checkpoints autoregressive`` one. A broken
+run goes on where it stopped.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from helpers import dogs, palette
+from helpers.models.autoregressive import PixelByPixel
+from helpers.training import train
+
+FOLDER = Path(__file__).parent.parent / "data" / "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a model is made.
+
+    Attributes:
+        build: gives the untrained model, by the given randomness; without, an empty one, for weights to be loaded.
+        size: of its pictures, in pixels.
+        batch: pictures in a batch.
+        budget: what ``training.train`` is told: steps and learning rates.
+        seed: of the weights and of the batches.
+    """
+
+    build: Callable[[torch.Generator | None], nn.Module]
+    size: int
+    batch: int
+    budget: dict[str, float]
+    seed: int = 0
+
+
+def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
+    """A GPT of four layers over 64 colours at 16 by 16 pixels."""
+    colours = palette.fit(dogs.draw(dogs.sample_scenes(2000, rng), 16), 64, rng) if rng else torch.zeros(64, 3)
+    return PixelByPixel(dogs.LANGUAGE, colours, size=16)
+
+
+RECIPES = {
+    "autoregressive": Recipe(
+        build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
+    ),
+}
+
+
+def load(name: str, file: Path | None = None) -> nn.Module:
+    """A trained model, ready to sample.
+
+    Args:
+        name: one of ``RECIPES``.
+        file: of the weights; the one that the course ships, if None.
+
+    Raises:
+        KeyError: no model of that name.
+        FileNotFoundError, ValueError: the file is missing, cut short or of another model.
+    """
+    if name not in RECIPES:
+        raise KeyError(f"there is no model {name!r}; there are {', '.join(RECIPES)}")
+    file = file or FOLDER / f"{name}.safetensors"
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing; `python -m helpers.checkpoints {name}` makes it")
+    try:
+        with safe_open(file, "pt") as stored:
+            weights = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or cut short: {error}. Take it from the course again") from error
+    model = RECIPES[name].build(None)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{file} holds the weights of another model than {name!r}: {error}") from error
+    return model.eval().requires_grad_(False)
+
+
+def loss_of(recipe: Recipe) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The loss for ``training.train``: of a fresh batch of dogs, each with a caption that fits."""
+
+    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
+        captions = dogs.LANGUAGE.sample(recipe.batch, rng)
+        return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), recipe.size), captions)
+
+    return loss
+
+
+def make(name: str) -> None:
+    """Train a model by its recipe and store it as 16-bit floats."""
+    recipe = RECIPES[name]
+    torch.manual_seed(recipe.seed)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    model = recipe.build(rng)
+    start = time.monotonic()
+    unfinished = FOLDER.parent / "cache" / f"{name}_in_training.pt"
+    losses = train(model, loss_of(recipe), rng, checkpoint=unfinished, **recipe.budget)
+    print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")
+    store(model, name, {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget})
+
+
+def store(model: nn.Module, name: str, recipe: dict) -> None:
+    """Keep the weights as 16-bit floats, with what made them beside them."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    file = FOLDER / f"{name}.safetensors"
+    partial = file.with_suffix(".partial")
+    metadata = {"made_by": f"python -m helpers.checkpoints {name}", "recipe": json.dumps(recipe)}
+    save_file({key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}, partial, metadata)
+    os.replace(partial, file)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[*RECIPES, []], help="which to make (all, if not given)")
+    for chosen in parser.parse_args().name or RECIPES:
+        make(chosen)

@@ -1,0 +1,110 @@
+"""What two or more models use."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helpers.captions import Language
+
+
+def latent(
+    z: Tensor | None,
+    n: int,
+    shape: tuple[int, ...],
+    rng: torch.Generator | None,
+    draw: Callable[..., Tensor] = torch.randn,
+) -> Tensor:
+    """The random vectors of ``n`` pictures: ``z`` as given, if its shape is right, or freshly drawn.
+
+    Args:
+        z: ``(n, *shape)`` or None.
+        n: how many pictures.
+        shape: of one vector, the ``latent_shape`` of a model.
+        rng: the source of randomness where ``z`` is None.
+        draw: ``torch.randn`` for a standard normal, ``torch.rand`` for a uniform vector.
+
+    Raises:
+        ValueError: ``z`` has another shape, or neither ``z`` nor ``rng`` is given.
+    """
+    if z is None and rng is None:
+        raise ValueError("give z, or rng to draw it with: rng=torch.Generator().manual_seed(0)")
+    if z is None:
+        return draw(n, *shape, generator=rng)
+    if z.shape != (n, *shape):
+        raise ValueError(f"for {n} captions z must have the shape {(n, *shape)}, not {tuple(z.shape)}")
+    return z
+
+
+class CaptionEmbedding(nn.Module):
+    """A vector for a caption: the sum of one learned vector for what is said of each attribute.
+
+    Args:
+        language: of the captions.
+        width: of the vector.
+    """
+
+    def __init__(self, language: Language, width: int):
+        super().__init__()
+        self.language = language
+        # One row more than there are values: row 0 is for "left open".
+        self.tables = nn.ModuleList(nn.Embedding(len(values) + 1, width) for values in language.nameable.values())
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """``n`` captions to ``(n, width)``."""
+        said = self.language.encode(captions).to(self.tables[0].weight.device)  # (n, attributes)
+        return sum(table(column) for table, column in zip(self.tables, said.unbind(1), strict=True))
+
+
+class Residual(nn.Module):
+    """A small network whose output is added to its input; it begins by adding nothing (He et al. 2016)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+        nn.init.zeros_(self.network[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, width)`` to the same shape."""
+        return x + self.network(x)
+
+
+class Decoder(nn.Module):
+    """From a caption and a vector z to a picture.
+
+    Sines and cosines of z stand beside z: with them a network learns quick changes much sooner (Tancik et al., "Fourier
+    Features Let Networks Learn High Frequency Functions in Low Dimensional Domains", NeurIPS 2020).
+
+    Args:
+        language: of the captions.
+        latent_size: numbers in z, about one in size; 0 for a decoder that is given the caption alone.
+        size: of the pictures, in pixels.
+        width, layers: of the network.
+    """
+
+    WAVES = (0.9, 1.8)  # radians for each unit of z
+
+    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 256, layers: int = 2):
+        super().__init__()
+        self.latent_shape = (latent_size,)
+        self.caption = CaptionEmbedding(language, 64)
+        self.network = nn.Sequential(
+            nn.Linear(64 + latent_size * (1 + 2 * len(self.WAVES)), width),
+            *(Residual(width) for _ in range(layers)),
+            nn.LayerNorm(width),
+            nn.Linear(width, 3 * size * size),
+            nn.Sigmoid(),
+            nn.Unflatten(1, (3, size, size)),
+        )
+
+    def forward(self, captions: Sequence[str], z: Tensor) -> Tensor:
+        """``n`` captions and ``(n, latent_size)`` to pictures ``(n, 3, size, size)`` in [0, 1].
+
+        Raises:
+            ValueError: z has another shape.
+        """
+        z = latent(z, len(captions), self.latent_shape, None)
+        waves = [wave(speed * z) for speed in self.WAVES for wave in (torch.sin, torch.cos)]
+        return self.network(torch.cat([self.caption(captions), z, *waves], dim=1))

@@ -1,0 +1,270 @@
+"""Pixel by pixel: a picture as a text in a language of colours, written by a small GPT.
+
+The words of the caption come first, then the pixels in raster order, each the number of a colour in a palette (Chen et
+al., "Generative Pretraining from Pixels", ICML 2020). The model gives P(next token | all tokens before it), so
+
+    P(picture | caption) = product over i of P(pixel i | caption, pixels before i).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from helpers import palette as crayons
+from helpers.captions import Language
+from helpers.layers import latent
+
+
+def angles(coordinates: Tensor, numbers: int) -> Tensor:
+    """By what angle the pairs of a query or key turn at each place (rotary embedding, Su et al. 2021, section 3.2).
+
+    Args:
+        coordinates: ``(length, axes)``, where each place is: one axis for text, row and column for pictures.
+        numbers: of a query; the axes share its pairs equally.
+
+    Returns:
+        ``(length, numbers / 2)`` in radians; from a quarter turn a step down to a sixty-fourth of a turn.
+    """
+    speeds = math.pi / 2 * torch.logspace(0, -4, numbers // 2 // coordinates.shape[1], base=2.0)
+    return (coordinates[:, :, None] * speeds).flatten(1)
+
+
+def turn(x: Tensor, angle: Tensor) -> Tensor:
+    """Turns each pair of numbers: ``(..., t, d)`` by ``(t, d / 2)``. Products then depend on distances alone."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class CausalSelfAttention(nn.Module):
+    """Every place looks at itself and at the places before it, never ahead (Vaswani et al. 2017, section 3.2).
+
+    Args:
+        width: numbers at each place.
+        heads: how many looks at once; must divide ``width``.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, angle: Tensor, cache: "Cache | None" = None) -> Tensor:
+        """``(n, t, width)`` to the same shape; ``angle`` ``(t, width / heads / 2)`` says where the places are.
+
+        With a cache, x are the places that follow those in it: several where it is empty, or one.
+        """
+        split = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # (n, t, 3, heads, width / heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # each (n, heads, t, width / heads)
+        query, key = turn(query, angle), turn(key, angle)
+        if cache is not None:
+            key, value = cache.append(key, value)  # now of all places so far
+        # One place alone is the last of all and may look at everything; among several, each looks only back.
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=x.shape[1] > 1)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention, which moves information between places, then a small network at every place by itself."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.attention = CausalSelfAttention(width, heads)
+        self.network = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        nn.init.zeros_(self.attention.out.weight)  # a block begins by changing nothing
+        nn.init.zeros_(self.network[-1].weight)
+
+    def forward(self, x: Tensor, angle: Tensor, cache: "Cache | None" = None) -> Tensor:
+        """``(n, t, width)`` to the same shape."""
+        x = x + self.attention(self.norm_1(x), angle, cache)
+        return x + self.network(self.norm_2(x))
+
+
+class Cache:
+    """Keys and values of the places that a layer has seen, so that none is computed twice.
+
+    Args:
+        length: the most places there will be.
+    """
+
+    def __init__(self, length: int):
+        self.length, self.seen = length, 0
+        self.keys = self.values = None
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds new places, ``(n, heads, t, d)`` each, and returns keys and values of all places so far."""
+        if self.keys is None:
+            n, heads, _, d = key.shape
+            self.keys, self.values = key.new_empty(n, heads, self.length, d), value.new_empty(n, heads, self.length, d)
+        start, self.seen = self.seen, self.seen + key.shape[2]
+        self.keys[:, :, start : self.seen], self.values[:, :, start : self.seen] = key, value
+        return self.keys[:, :, : self.seen], self.values[:, :, : self.seen]
+
+
+class GPT(nn.Module):
+    """A causal transformer over tokens: what may come next, at every place (Radford et al. 2018).
+
+    Args:
+        vocabulary: how many different tokens there are.
+        coordinates: ``(length, axes)``, where each place of the longest sequence is.
+        width, layers, heads: its size.
+    """
+
+    def __init__(self, vocabulary: int, coordinates: Tensor, width: int = 128, layers: int = 4, heads: int = 2):
+        super().__init__()
+        self.token = nn.Embedding(vocabulary, width)
+        self.place = nn.Embedding(len(coordinates), width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.next_token = nn.Linear(width, vocabulary)
+        self.register_buffer("angle", angles(coordinates, width // heads), persistent=False)
+        nn.init.normal_(self.token.weight, std=0.1)
+        nn.init.normal_(self.place.weight, std=0.1)
+        nn.init.zeros_(self.next_token.weight)
+
+    def forward(self, tokens: Tensor, caches: "list[Cache] | None" = None) -> Tensor:
+        """Logits of the next token after each place: ``(n, t)`` int64 to ``(n, t, vocabulary)``.
+
+        With caches, one a layer, ``tokens`` are those that follow what the caches have seen: several where that is
+        nothing, or one.
+
+        Raises:
+            ValueError: the sequence is too long, or several tokens follow those in a cache.
+        """
+        start = caches[0].seen if caches else 0
+        end = start + tokens.shape[1]
+        if end > len(self.angle):
+            raise ValueError(f"this GPT reads {len(self.angle)} tokens, not {end}")
+        if start > 0 and tokens.shape[1] > 1:
+            raise ValueError("after a cache that is not empty comes one token at a time")
+        x = self.token(tokens) + self.place.weight[start:end]  # (n, t, width)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, self.angle[start:end], caches[layer] if caches else None)
+        return self.next_token(self.norm(x))
+
+    def caches(self) -> list[Cache]:
+        """An empty cache for each layer."""
+        return [Cache(len(self.angle)) for _ in self.blocks]
+
+
+def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
+    """Tokens drawn from softmax(logits / temperature): the inverse of the cumulative distribution, at ``u``.
+
+    Args:
+        logits: ``(n, k)``.
+        u: ``(n,)``, uniform in [0, 1).
+        temperature: below 1 favours what is likely; 0 always takes the likeliest.
+        top_k: choose among so many of the likeliest tokens only.
+
+    Returns:
+        ``(n,)`` int64.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ValueError(f"temperature must be 0 or more and top_k 1 or more, not {temperature} and {top_k}")
+    if temperature == 0:
+        return logits.argmax(-1)
+    if top_k is not None:
+        weakest = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < weakest, -torch.inf)
+    # In double precision: in single, the rounding of a long sum could choose a token of probability zero.
+    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)  # (n, k)
+    return torch.searchsorted(cumulative, u.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
+
+
+class PixelByPixel(nn.Module):
+    """P(picture | caption), a pixel at a time.
+
+    Args:
+        language: of the captions.
+        palette: ``(k, 3)`` colours in [0, 1].
+        size: of the pictures, in pixels.
+        width, layers, heads: size of the GPT.
+
+    Its z is one uniform number a pixel, which chooses the colour: the same captions and z give the same pictures.
+    """
+
+    def __init__(
+        self, language: Language, palette: Tensor, size: int, width: int = 128, layers: int = 4, heads: int = 2
+    ):
+        super().__init__()
+        self.language, self.size = language, size
+        self.latent_shape = (size * size,)
+        self.register_buffer("palette", palette)
+        self.words = language.tokens(language.captions[:1]).shape[1]
+        vocabulary = len(palette) + 1 + len(language.vocabulary)  # colours first, then "no word", then the words
+        above = torch.stack([-torch.ones(self.words), torch.arange(self.words)], dim=1)  # the words, as a row on top
+        pixels = torch.cartesian_prod(torch.arange(size), torch.arange(size))  # raster order: (row, column)
+        self.gpt = GPT(vocabulary, torch.cat([above, pixels]), width, layers, heads)
+        self._start_from_what_is_alike()
+
+    @torch.no_grad()
+    def _start_from_what_is_alike(self) -> None:
+        """Alike colours get alike vectors, and so do pixels in one row or one column. Training may change them all."""
+        token, place = self.gpt.token.weight, self.gpt.place.weight
+        width = token.shape[1]
+        token[: len(self.palette)] += (2 * self.palette - 1) @ torch.randn(3, width) / 3
+        rows, columns = 0.1 * torch.randn(self.size, 1, width), 0.1 * torch.randn(1, self.size, width)
+        place[self.words :] = (rows + columns).flatten(0, 1)
+
+    def tokens(self, captions: Sequence[str], colours: Tensor | None = None) -> Tensor:
+        """The sequence that the GPT reads: the words of ``n`` captions, then ``(n, t)`` colours, in raster order."""
+        words = self.language.tokens(captions).to(self.palette.device) + len(self.palette)
+        return words if colours is None else torch.cat([words, colours], dim=1)
+
+    def loss(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+        """Mean of -log P(pixel | caption, pixels before it), in nats a pixel; pictures are ``(n, 3, s, s)``."""
+        colours = crayons.to_tokens(pictures, self.palette)
+        return F.cross_entropy(self.logits(captions, colours[:, :-1]).flatten(0, 1), colours.flatten())
+
+    def logits(self, captions: Sequence[str], colours: Tensor) -> Tensor:
+        """Of every colour at pixels 0 to t, given t colours: ``(n, t)`` int64 to ``(n, t + 1, k)``."""
+        return self.gpt(self.tokens(captions, colours))[:, self.words - 1 :, : len(self.palette)]
+
+    @torch.no_grad()
+    def sample(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        known: Tensor | None = None,
+        cached: bool = True,
+        progress: bool = False,
+    ) -> Tensor:
+        """Pictures ``(n, 3, s, s)`` in [0, 1].
+
+        Args:
+            captions: n captions.
+            z: ``(n, s * s)`` uniform in [0, 1), or None to draw it.
+            rng: the source of randomness if z is None.
+            temperature, top_k: as in ``choose``.
+            known: ``(n, t)`` colours of the first t pixels, to complete a picture that was begun.
+            cached: keep keys and values of the places that were read; without, all are computed again at every step.
+            progress: whether to show a progress bar.
+
+        Raises:
+            ValueError: a caption of another language, or z or known of a wrong shape.
+        """
+        z = latent(z, len(captions), self.latent_shape, rng, torch.rand)
+        if known is None:
+            known = torch.empty(len(captions), 0, dtype=torch.int64)
+        if known.ndim != 2 or len(known) != len(captions) or known.shape[1] > z.shape[1]:
+            raise ValueError(
+                f"known must hold {len(captions)} rows of at most {z.shape[1]} colours, not {tuple(known.shape)}"
+            )
+        sequence = self.tokens(captions, known.to(self.palette.device))
+        caches = self.gpt.caches() if cached else None
+        unread = sequence
+        for pixel in trange(known.shape[1], z.shape[1], leave=False, disable=not progress):
+            logits = self.gpt(unread, caches)[:, -1, : len(self.palette)]
+            colour = choose(logits, z[:, pixel].to(logits.device), temperature, top_k)[:, None]
+            sequence = torch.cat([sequence, colour], dim=1)
+            unread = colour if cached else sequence
+        return crayons.to_pictures(sequence[:, self.words :], self.palette)

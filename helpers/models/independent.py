@@ -1,0 +1,56 @@
+"""All pixels at once: a distribution over colours for every pixel, then one throw of the dice for each by itself.
+
+    P(picture | caption) = product over i of P(pixel i | caption)
+
+No pixel knows what another has become. This is what a picture model without a random vector can do at best.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers import palette as crayons
+from helpers.captions import Language
+from helpers.layers import CaptionEmbedding, latent
+from helpers.models.autoregressive import choose
+
+
+class IndependentPixels(nn.Module):
+    """P(pixel i | caption) for all pixels in one go.
+
+    Args:
+        language: of the captions.
+        palette: ``(k, 3)`` colours in [0, 1].
+        size: of the pictures, in pixels.
+        width: of the network.
+
+    Its z is one uniform number a pixel, which chooses the colour, as in ``PixelByPixel``.
+    """
+
+    def __init__(self, language: Language, palette: Tensor, size: int, width: int = 128):
+        super().__init__()
+        self.latent_shape = (size * size,)
+        self.register_buffer("palette", palette)
+        self.caption = CaptionEmbedding(language, width)
+        self.place = nn.Embedding(size * size, width)
+        self.network = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, len(palette))
+        )
+
+    def logits(self, captions: Sequence[str]) -> Tensor:
+        """Of every colour at every pixel: ``(n, s * s, k)`` for n captions."""
+        return self.network(self.caption(captions)[:, None, :] + self.place.weight)
+
+    def loss(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+        """Mean of -log P(pixel | caption), in nats a pixel; pictures are ``(n, 3, s, s)`` in [0, 1]."""
+        colours = crayons.to_tokens(pictures, self.palette)
+        return F.cross_entropy(self.logits(captions).flatten(0, 1), colours.flatten())
+
+    @torch.no_grad()
+    def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
+        """Pictures ``(n, 3, s, s)`` in [0, 1]; z is ``(n, s * s)``, uniform in [0, 1), and drawn with rng if None."""
+        z = latent(z, len(captions), self.latent_shape, rng, torch.rand)
+        colours = choose(self.logits(captions).flatten(0, 1), z.flatten()).view(z.shape)
+        return crayons.to_pictures(colours, self.palette)

@@ -1,0 +1,73 @@
+"""A mixture of Gaussians: what one could assume of P(picture | caption) before networks learned to bend.
+
+    P(x | y) = sum over k of P(k | y) N(x; mean_k, covariance_k)
+
+Each component is a cloud around a mean picture; the caption says which clouds are likely.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from helpers.captions import Language
+from helpers.layers import latent
+
+
+class MixtureOfGaussians:
+    """A mixture fitted to pictures by expectation-maximisation (Dempster et al. 1977), through scikit-learn.
+
+    Args:
+        language: of the captions.
+        components: how many Gaussians, each with a full covariance.
+
+    Its z is one normal number that chooses the component, then one for each number in a picture.
+    """
+
+    def __init__(self, language: Language, components: int):
+        self.language = language
+        self.components = components
+
+    def fit(self, pictures: Tensor, attributes: Tensor, rng: torch.Generator) -> "MixtureOfGaussians":
+        """Fit the clouds to pictures ``(n, 3, s, s)`` in [0, 1], and learn which go with which attributes ``(n, A)``.
+
+        Raises:
+            ValueError: fewer pictures than numbers in a picture, which leaves a covariance undetermined.
+        """
+        flat = pictures.flatten(1)
+        if len(flat) < flat.shape[1]:
+            raise ValueError(f"a covariance of {flat.shape[1]} numbers needs more than {len(flat)} pictures")
+        seed = int(torch.randint(2**31, (), generator=rng))
+        mixture = GaussianMixture(
+            self.components, reg_covar=1e-5, max_iter=30, init_params="k-means++", random_state=seed
+        )
+        mixture.fit(flat.double().numpy())
+        self.shape = pictures.shape[1:]
+        self.latent_shape = (1 + flat.shape[1],)
+        self.means = torch.tensor(mixture.means_).float()  # (k, d)
+        self.roots = torch.linalg.cholesky(torch.tensor(mixture.covariances_)).float()  # (k, d, d)
+        self.attributes = attributes
+        self.responsibilities = torch.tensor(mixture.predict_proba(flat.double().numpy())).float()  # (n, k)
+        return self
+
+    def weights(self, captions: Sequence[str]) -> Tensor:
+        """P(component | caption), ``(n, k)``: the mean responsibility for the training pictures that fit."""
+        rows = {}
+        for caption in set(captions):
+            fits = self.language.fits(self.attributes, [caption] * len(self.attributes))
+            rows[caption] = self.responsibilities[fits].mean(0)
+        return torch.stack([rows[caption] for caption in captions])
+
+    def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
+        """Pictures ``(n, 3, s, s)``, clipped to [0, 1]; z is standard normal, and drawn with rng if None."""
+        z = latent(z, len(captions), self.latent_shape, rng)
+        share = torch.special.ndtr(z[:, :1].double())  # uniform in [0, 1]
+        weights = self.weights(captions).double().cumsum(1)
+        component = torch.searchsorted(weights, share * weights[:, -1:], right=True)[:, 0].clamp(
+            max=self.components - 1
+        )
+        flat = torch.stack(
+            [self.means[k] + self.roots[k] @ row for k, row in zip(component.tolist(), z[:, 1:], strict=True)]
+        )
+        return flat.unflatten(1, self.shape).clamp(0, 1)

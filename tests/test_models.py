@@ -1,0 +1,354 @@
+"""The models: their mathematics, and the one interface that they share."""
+
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from helpers import checkpoints, dogs, judge, models, palette
+from helpers.layers import CaptionEmbedding, Decoder, latent
+from helpers.models.autoregressive import PixelByPixel, angles, choose, turn
+from helpers.models.independent import IndependentPixels
+from helpers.models.mixture import MixtureOfGaussians
+
+CAPTIONS = ["a running dog", "a small white dog running left on the sand"]
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures_of(captions, seed=0, size=8):
+    return dogs.draw(dogs.sample_scenes(captions, rng(seed)), size)
+
+
+def by_pixel(size=8):
+    torch.manual_seed(0)
+    model = PixelByPixel(dogs.LANGUAGE, torch.rand(16, 3), size, width=16, layers=2).eval()
+    with torch.no_grad():  # an untrained model begins by doing nothing: give it something to do
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model
+
+
+def in_one_go(size=8):
+    torch.manual_seed(0)
+    return IndependentPixels(dogs.LANGUAGE, torch.rand(16, 3), size, width=16).eval()
+
+
+def mixture(size=8):
+    scenes = dogs.sample_scenes(600, rng())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a few rounds are enough here; scikit-learn would like more
+        return MixtureOfGaussians(dogs.LANGUAGE, 3).fit(dogs.draw(scenes, size), scenes.attributes, rng())
+
+
+MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture])
+
+# ---- The one interface ----
+
+
+@MODELS
+def test_the_same_captions_and_z_give_the_same_pictures_and_another_z_gives_others(make):
+    model = make()
+    z = torch.rand(2, *model.latent_shape, generator=rng(1))
+    first, again, other = model.sample(CAPTIONS, z), model.sample(CAPTIONS, z), model.sample(CAPTIONS, 1 - z)
+    assert first.shape == (2, 3, 8, 8)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@MODELS
+def test_rng_draws_z(make):
+    model = make()
+    assert torch.equal(model.sample(CAPTIONS, rng=rng(1)), model.sample(CAPTIONS, rng=rng(1)))
+    assert not torch.equal(model.sample(CAPTIONS, rng=rng(1)), model.sample(CAPTIONS, rng=rng(2)))
+
+
+@MODELS
+def test_what_is_wrong_is_said(make):
+    model = make()
+    with pytest.raises(ValueError, match=r"must have the shape \(2, \d+\), not \(2, 3\)"):
+        model.sample(CAPTIONS, torch.rand(2, 3))
+    with pytest.raises(ValueError, match="give z, or rng"):
+        model.sample(CAPTIONS)
+    with pytest.raises(ValueError, match="does not know the word 'purple'"):
+        model.sample(["a purple running dog"], rng=rng())
+    with pytest.raises(TypeError, match=r"a list of captions"):
+        model.sample("a running dog", torch.rand(13, *model.latent_shape))
+
+
+def test_every_model_has_the_interface():
+    found = []
+    for module in pkgutil.iter_modules(models.__path__):
+        for name, model in vars(importlib.import_module(f"helpers.models.{module.name}")).items():
+            if inspect.isclass(model) and model.__module__.startswith("helpers.models") and hasattr(model, "sample"):
+                parameters = list(inspect.signature(model.sample).parameters.values())
+                assert [p.name for p in parameters[:4]] == ["self", "captions", "z", "rng"], name
+                assert all(p.default is not inspect.Parameter.empty for p in parameters[2:]), name
+                found.append(name)
+    assert {"PixelByPixel", "IndependentPixels", "MixtureOfGaussians"} <= set(found)
+
+
+def test_latent_draws_what_it_is_told_to():
+    assert torch.equal(latent(None, 3, (4,), rng()), torch.randn(3, 4, generator=rng()))
+    assert torch.equal(latent(None, 3, (4,), rng(), torch.rand), torch.rand(3, 4, generator=rng()))
+
+
+# ---- Palettes ----
+
+
+def test_tokens_are_the_nearest_colours_in_raster_order():
+    box = torch.rand(7, 3, generator=rng())
+    pictures = torch.rand(3, 3, 4, 4, generator=rng(1))
+    tokens = palette.to_tokens(pictures, box)
+    for n, row, column in ((0, 0, 0), (1, 2, 3), (2, 3, 1)):
+        distances = (box - pictures[n, :, row, column]).square().sum(1)
+        assert tokens[n, row * 4 + column] == distances.argmin()
+
+
+def test_painting_and_reading_are_inverse():
+    box = torch.rand(7, 3, generator=rng())
+    tokens = torch.randint(7, (5, 16), generator=rng(1))
+    assert torch.equal(palette.to_tokens(palette.to_pictures(tokens, box), box), tokens)
+    with pytest.raises(ValueError, match="15 tokens do not fill"):
+        palette.to_pictures(tokens[:, :15], box)
+
+
+def test_a_palette_of_as_many_colours_as_there_are_loses_nothing():
+    colours = torch.tensor([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7], [0.5, 0.5, 0.1]])
+    pictures = palette.to_pictures(torch.randint(3, (20, 64), generator=rng()), colours)
+    found = palette.fit(pictures, 3, rng())
+    assert torch.allclose(palette.to_pictures(palette.to_tokens(pictures, found), found), pictures, atol=1e-3)
+
+
+# ---- Pixel by pixel ----
+
+
+def test_causality_by_gradient():
+    model = by_pixel().gpt
+    coordinates = len(model.angle)
+    inputs = torch.randn(1, coordinates, 16, requires_grad=True)
+    x = inputs
+    for block in model.blocks:
+        x = block(x, model.angle)
+    for place in (0, 1, 17, coordinates - 1):
+        (slope,) = torch.autograd.grad(x[0, place].sum(), inputs, retain_graph=True)
+        reach = slope[0].norm(dim=1)
+        assert (reach[place + 1 :] == 0).all()
+        assert (reach[: place + 1] > 0).all()
+
+
+def test_a_later_pixel_does_not_change_an_earlier_distribution():
+    model = by_pixel()
+    colours = torch.randint(16, (1, 64), generator=rng())
+    changed = colours.clone()
+    changed[0, 30] = (changed[0, 30] + 1) % 16
+    with torch.no_grad():
+        before, after = model.logits(CAPTIONS[:1], colours), model.logits(CAPTIONS[:1], changed)
+    assert torch.equal(before[:, :31], after[:, :31])
+    assert not torch.equal(before[:, 31], after[:, 31])
+
+
+def test_the_cache_changes_nothing_but_the_time():
+    model = by_pixel()
+    tokens = model.tokens(CAPTIONS, torch.randint(16, (2, 64), generator=rng()))[:, :-1]
+    with torch.no_grad():
+        at_once, caches = model.gpt(tokens), model.gpt.caches()
+        step_by_step = [model.gpt(tokens[:, :5], caches)]
+        step_by_step += [model.gpt(tokens[:, i : i + 1], caches) for i in range(5, tokens.shape[1])]
+    assert torch.allclose(torch.cat(step_by_step, 1), at_once, atol=1e-4)
+    z = torch.rand(2, 64, generator=rng())
+    assert torch.equal(model.sample(CAPTIONS, z), model.sample(CAPTIONS, z, cached=False))
+
+
+def test_the_cache_refuses_what_it_cannot_do():
+    gpt = by_pixel().gpt
+    caches = gpt.caches()
+    gpt(torch.zeros(1, 3, dtype=torch.int64), caches)
+    with pytest.raises(ValueError, match="one token at a time"):
+        gpt(torch.zeros(1, 2, dtype=torch.int64), caches)
+    with pytest.raises(ValueError, match="reads 73 tokens, not 74"):
+        gpt(torch.zeros(1, 74, dtype=torch.int64))
+
+
+def test_products_of_turned_vectors_depend_on_distances_alone():
+    query, key = torch.randn(2, 1, 16, generator=rng())
+    angle = angles(torch.cartesian_prod(torch.arange(6), torch.arange(6)), 16)
+
+    def product(i, j):
+        return (turn(query, angle[i : i + 1]) * turn(key, angle[j : j + 1])).sum()
+
+    assert torch.allclose(product(8, 0), product(22, 14), atol=1e-5)  # one row and two columns apart, twice
+    assert not torch.allclose(product(8, 0), product(9, 0), atol=1e-3)
+    assert torch.allclose(turn(query, angle[9:10]).norm(), query.norm())
+
+
+def test_the_loss_is_the_logarithm_of_the_chain_of_probabilities():
+    model = by_pixel()
+    pictures = pictures_of(CAPTIONS)
+    colours = palette.to_tokens(pictures, model.palette)
+    total = 0.0
+    with torch.no_grad():
+        for i in range(64):
+            chances = model.logits(CAPTIONS, colours[:, :i])[:, -1].softmax(-1)
+            assert torch.allclose(chances.sum(-1), torch.ones(2), atol=1e-5)
+            total -= chances.gather(1, colours[:, i : i + 1]).log().mean().item()
+        assert model.loss(pictures, CAPTIONS).item() == pytest.approx(total / 64, rel=1e-4)
+
+
+def test_the_probabilities_of_all_pictures_sum_to_one():
+    torch.manual_seed(0)
+    model = PixelByPixel(dogs.LANGUAGE, torch.rand(3, 3), 2, width=8, layers=1)
+    every = torch.cartesian_prod(*[torch.arange(3)] * 4)
+    pictures = palette.to_pictures(every, model.palette)
+    with torch.no_grad():
+        chances = [math.exp(-4 * model.loss(picture[None], CAPTIONS[:1]).item()) for picture in pictures]
+    assert sum(chances) == pytest.approx(1, abs=1e-4)
+
+
+def test_known_pixels_stay():
+    model = by_pixel()
+    known = torch.randint(16, (2, 40), generator=rng())
+    finished = palette.to_tokens(model.sample(CAPTIONS, rng=rng(), known=known), model.palette)
+    assert torch.equal(finished[:, :40], known)
+    whole = torch.randint(16, (2, 64), generator=rng())
+    assert torch.equal(model.sample(CAPTIONS, rng=rng(), known=whole), palette.to_pictures(whole, model.palette))
+    with pytest.raises(ValueError, match="known must hold 2 rows"):
+        model.sample(CAPTIONS, rng=rng(), known=known[:1])
+
+
+def test_choose_follows_the_distribution():
+    logits = torch.tensor([[1.0, 0.0, -1.0, 2.0]]).expand(40_000, -1)
+    u = torch.rand(40_000, generator=rng())
+    for temperature in (1.0, 0.5):
+        shares = choose(logits, u, temperature).bincount(minlength=4) / 40_000
+        assert torch.allclose(shares, (logits[0] / temperature).softmax(0), atol=0.01)
+    assert (choose(logits, u, temperature=0) == 3).all()
+    assert set(choose(logits, u, top_k=2).tolist()) == {0, 3}
+    with pytest.raises(ValueError, match="temperature"):
+        choose(logits, u, temperature=-1)
+
+
+def test_choose_never_takes_what_has_no_probability():
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]]).expand(3, -1)
+    assert choose(logits, torch.tensor([0.0, 0.5, 1 - 1e-7])).tolist() == [1, 1, 1]
+
+
+# ---- All at once ----
+
+
+def test_pixels_are_independent_and_follow_their_own_distribution():
+    model = in_one_go(size=4)
+    tokens = palette.to_tokens(model.sample(CAPTIONS[:1] * 20_000, rng=rng()), model.palette)
+    with torch.no_grad():
+        chances = model.logits(CAPTIONS[:1])[0].softmax(-1)
+    shares = torch.stack([F.one_hot(tokens[:, i], 16).float().mean(0) for i in range(16)])
+    assert torch.allclose(shares, chances, atol=0.02)
+    a, b = F.one_hot(tokens[:, 3], 16).float(), F.one_hot(tokens[:, 4], 16).float()
+    assert torch.allclose(a.T @ b / 20_000, a.mean(0)[:, None] * b.mean(0), atol=0.01)
+
+
+def test_a_z_pixel_changes_its_own_pixel_only():
+    model = in_one_go()
+    z = torch.rand(1, 64, generator=rng())
+    moved = z.clone()
+    moved[0, 20] = (z[0, 20] + 0.5) % 1
+    changed = (model.sample(CAPTIONS[:1], z) != model.sample(CAPTIONS[:1], moved)).any(1).flatten()
+    assert changed.nonzero().flatten().tolist() == [20]
+
+
+# ---- Captions, decoder, mixture ----
+
+
+def test_a_caption_embedding_is_the_sum_of_what_is_said():
+    torch.manual_seed(0)
+    embed = CaptionEmbedding(dogs.LANGUAGE, 5)
+    nothing, white, left, both = embed(
+        ["a running dog", "a white running dog", "a dog running left", "a white dog running left"]
+    )
+    assert torch.allclose(both - nothing, (white - nothing) + (left - nothing), atol=1e-6)
+
+
+def test_words_become_numbers_and_nothing_is_lost():
+    tokens = dogs.LANGUAGE.tokens(dogs.LANGUAGE.captions)
+    assert len(tokens.unique(dim=0)) == len(dogs.LANGUAGE.captions)
+    text = [" ".join(dogs.LANGUAGE.vocabulary[t - 1] for t in row if t > 0) for row in tokens.tolist()]
+    assert tuple(text) == dogs.LANGUAGE.captions
+
+
+def test_a_decoder_refuses_a_z_of_another_size():
+    with pytest.raises(ValueError, match=r"shape \(2, 6\), not \(2, 5\)"):
+        Decoder(dogs.LANGUAGE, 6)(CAPTIONS, torch.rand(2, 5))
+
+
+def test_a_mixture_finds_the_clouds_that_are_there():
+    centres = torch.rand(2, 3, 4, 4, generator=rng())
+    which = torch.randint(2, (2000,), generator=rng(1))
+    pictures = centres[which] + 0.02 * torch.randn(2000, 3, 4, 4, generator=rng(2))
+    scenes = dogs.sample_scenes(2000, rng())
+    attributes = scenes.attributes.clone()
+    attributes[:, 0] = which  # the direction says which cloud
+    found = MixtureOfGaussians(dogs.LANGUAGE, 2).fit(pictures, attributes, rng())
+    left = found.sample(["a dog running left"] * 400, rng=rng())
+    assert torch.allclose(left.mean(0), centres[0], atol=0.01)
+    assert left.std(0).mean().item() == pytest.approx(0.02, rel=0.1)
+    both = found.weights(["a running dog"])[0]
+    assert both.min() > 0.4
+    with pytest.raises(ValueError, match="needs more than 20 pictures"):
+        MixtureOfGaussians(dogs.LANGUAGE, 2).fit(pictures[:20], attributes[:20], rng())
+
+
+# ---- Checkpoints ----
+
+
+def test_the_shipped_model_draws_dogs_that_do_what_was_asked():
+    model = checkpoints.load("autoregressive")
+    captions = dogs.LANGUAGE.sample(100, rng())
+    drawn = model.sample(captions, rng=rng(1))
+    assert judge.faithful(drawn, captions) > 0.8
+    assert judge.valid(drawn) > 5 * judge.valid(in_one_go(16).sample(captions, rng=rng())) + 0.1
+
+
+def test_its_recipe_is_stored_with_it():
+    from safetensors import safe_open
+
+    with safe_open(checkpoints.FOLDER / "autoregressive.safetensors", "pt") as stored:
+        metadata = stored.metadata()
+    recipe = checkpoints.RECIPES["autoregressive"]
+    assert json.loads(metadata["recipe"]) == {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
+    assert metadata["made_by"] == "python -m helpers.checkpoints autoregressive"
+
+
+def test_a_checkpoint_that_cannot_be_used_says_why(tmp_path):
+    shipped = checkpoints.FOLDER / "autoregressive.safetensors"
+    with pytest.raises(KeyError, match="there are autoregressive"):
+        checkpoints.load("autoregresive")
+    with pytest.raises(FileNotFoundError, match="makes it"):
+        checkpoints.load("autoregressive", tmp_path / "none.safetensors")
+    (tmp_path / "short.safetensors").write_bytes(shipped.read_bytes()[:100_000])
+    with pytest.raises(ValueError, match="cut short"):
+        checkpoints.load("autoregressive", tmp_path / "short.safetensors")
+    save_file({"palette": torch.zeros(64, 3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="weights of another model"):
+        checkpoints.load("autoregressive", tmp_path / "other.safetensors")
+
+
+def test_making_a_checkpoint_and_loading_it_gives_the_model_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
+    recipe = checkpoints.Recipe(checkpoints.build_autoregressive, size=16, batch=2, budget={"steps": 2, "lr": 1e-3})
+    monkeypatch.setitem(checkpoints.RECIPES, "autoregressive", recipe)
+    checkpoints.make("autoregressive")
+    files = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    assert files == ["autoregressive.safetensors"]
+    model = checkpoints.load("autoregressive")
+    assert math.isfinite(model.loss(pictures_of(CAPTIONS, size=16), CAPTIONS).item())
