@@ -73,7 +73,7 @@ def with_temperature(answer) -> None:
 @check("a sum that grows with the square of the length, or the length itself: that is what the cache saves.")
 def places_computed(answer) -> None:
     """How many places are computed to write t tokens: t with a cache, 1 + 2 + ... + t without."""
-    for tokens in (1, 2, 10, 256, 1024):
+    for tokens in (10, 256, 1024, 2, 1):
         without, cached = answer(tokens, False), answer(tokens, True)
         require(
             not (tokens > 1 and without == tokens and cached != tokens),

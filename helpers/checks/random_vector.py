@@ -53,7 +53,8 @@ def bend(answer) -> None:
 def slerp(answer) -> None:
     """Spherical interpolation between two vectors ``(d,)``."""
     rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 768, generator=rng).unbind(0)
+    a, other = torch.randn(2, 768, generator=rng).unbind(0)
+    b = 0.5 * a + 0.75**0.5 * other  # about 60 degrees apart
     for t in (0.0, 0.5, 0.25, 1.0):
         value = answer(a, b, t)
         omega = torch.arccos(a @ b / (a.norm() * b.norm()))

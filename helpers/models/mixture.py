@@ -53,6 +53,7 @@ class MixtureOfGaussians:
 
     def weights(self, captions: Sequence[str]) -> Tensor:
         """P(component | caption), ``(n, k)``: the mean responsibility for the training pictures that fit."""
+        self.language.encode(captions)  # to say at once what is wrong with them
         rows = {}
         for caption in set(captions):
             fits = self.language.fits(self.attributes, [caption] * len(self.attributes))
