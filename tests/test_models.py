@@ -302,6 +302,11 @@ def test_a_mixture_finds_the_clouds_that_are_there():
     left = found.sample(["a dog running left"] * 400, rng=rng())
     assert torch.allclose(left.mean(0), centres[0], atol=0.01)
     assert left.std(0).mean().item() == pytest.approx(0.02, rel=0.1)
+    z = torch.randn(200, *found.latent_shape, generator=rng(3))
+    for first, cloud in ((-3.0, 0), (3.0, 1)):  # the first number of z alone chooses the cloud
+        z[:, 0] = first
+        drawn = found.sample(["a running dog"] * 200, z)
+        assert torch.allclose(drawn.mean(0).flatten(), found.means[cloud], atol=0.01)
     both = found.weights(["a running dog"])[0]
     assert both.min() > 0.4
     with pytest.raises(ValueError, match="needs more than 20 pictures"):
