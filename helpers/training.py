@@ -60,7 +60,7 @@ def train(
     losses, before = _resume(checkpoint, parts, rng, budget) if checkpoint else ([], 0.0)
     start = time.monotonic() - before
     model.train()
-    with tqdm(total=1.0, initial=0.0, desc="training", leave=False, bar_format=BAR) as bar:
+    with tqdm(total=1.0, initial=0.0, desc="training", leave=False, mininterval=0.5, bar_format=BAR) as bar:
         while (done := len(losses) / steps if steps else (time.monotonic() - start) / seconds) < 1:
             for group, peak in zip(_groups(optimizers), highest, strict=True):
                 group["lr"] = peak * _schedule(done)
@@ -75,7 +75,9 @@ def train(
             average.update_parameters(model)
             losses.append(value.item())
             if len(losses) % 20 == 0 or len(losses) == 1:
-                bar.set_postfix_str(f"step {len(losses)}, loss {sum(losses[-20:]) / len(losses[-20:]):.3g}")
+                bar.set_postfix_str(
+                    f"step {len(losses)}, loss {sum(losses[-20:]) / len(losses[-20:]):.3g}", refresh=False
+                )
                 bar.update(done - bar.n)
             if checkpoint and len(losses) % CHECKPOINT_EVERY == 0:
                 _store(checkpoint, parts, rng, losses, budget, time.monotonic() - start)

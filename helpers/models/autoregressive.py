@@ -262,7 +262,7 @@ class PixelByPixel(nn.Module):
         sequence = self.tokens(captions, known.to(self.palette.device))
         caches = self.gpt.caches() if cached else None
         unread = sequence
-        for pixel in trange(known.shape[1], z.shape[1], leave=False, disable=not progress):
+        for pixel in trange(known.shape[1], z.shape[1], leave=False, mininterval=0.5, disable=not progress):
             logits = self.gpt(unread, caches)[:, -1, : len(self.palette)]
             colour = choose(logits, z[:, pixel].to(logits.device), temperature, top_k)[:, None]
             sequence = torch.cat([sequence, colour], dim=1)
