@@ -94,9 +94,7 @@ class Language:
             ``(n, A)`` int64, a column for each nameable attribute: 0 where the caption leaves it open, k + 1 where it
             names value k.
         """
-        if isinstance(captions, str):
-            raise TypeError(f"a list of captions is needed, not one text: try [{captions!r}]")
-        named = {caption: self.parse(caption) for caption in set(captions)}
+        named = self._named_by(captions)
         rows = [[self._index(name, named[caption]) + 1 for name in self.nameable] for caption in captions]
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), len(self.nameable))
 
@@ -107,11 +105,9 @@ class Language:
             ``(n, w)`` int64, with w the number of words in the longest caption there is: k + 1 for word k of
             ``vocabulary``, and 0 after the last word.
         """
-        if isinstance(captions, str):
-            raise TypeError(f"a list of captions is needed, not one text: try [{captions!r}]")
         longest = max(len(text.split()) for text in self.captions)
         number = {word: k for k, word in enumerate(self.vocabulary, start=1)}
-        texts = {caption: self.write(self.parse(caption)) for caption in set(captions)}
+        texts = {caption: self._write(named) for caption, named in self._named_by(captions).items()}
         rows = [[number[word] for word in texts[caption].split()] for caption in captions]
         return torch.tensor([row + [0] * (longest - len(row)) for row in rows]).reshape(len(rows), longest)
 
@@ -178,6 +174,12 @@ class Language:
             )
             for i in range(n)
         ]
+
+    def _named_by(self, captions: Sequence[str]) -> dict[str, dict[str, str]]:
+        """What each of the different captions in a list names."""
+        if isinstance(captions, str):
+            raise TypeError(f"a list of captions is needed, not one text: try [{captions!r}]")
+        return {caption: self.parse(caption) for caption in set(captions)}
 
     def _index(self, name: str, named: Mapping[str, str]) -> int:
         return self.nameable[name].index(named[name]) if name in named else -1

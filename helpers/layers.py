@@ -36,6 +36,30 @@ def latent(
     return z
 
 
+def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
+    """Tokens drawn from softmax(logits / temperature): the inverse of the cumulative distribution, at ``u``.
+
+    Args:
+        logits: ``(n, k)``.
+        u: ``(n,)``, uniform in [0, 1).
+        temperature: below 1 favours what is likely; 0 always takes the likeliest.
+        top_k: choose among so many of the likeliest tokens only.
+
+    Returns:
+        ``(n,)`` int64.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ValueError(f"temperature must be 0 or more and top_k 1 or more, not {temperature} and {top_k}")
+    if temperature == 0:
+        return logits.argmax(-1)
+    if top_k is not None:
+        weakest = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < weakest, -torch.inf)
+    # In double precision: in single, the rounding of a long sum could choose a token of probability zero.
+    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)  # (n, k)
+    return torch.searchsorted(cumulative, u.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
+
+
 class CaptionEmbedding(nn.Module):
     """A vector for a caption: the sum of one learned vector for what is said of each attribute.
 

@@ -53,7 +53,7 @@ def train(
     if (steps is None) == (seconds is None):
         raise ValueError("give a budget, either steps=... or seconds=...")
     optimizers = _optimizers(model, lr, muon_lr)
-    highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    highest = [group["lr"] for group in _groups(optimizers)]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
     budget = {"steps": steps, "seconds": seconds}

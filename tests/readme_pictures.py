@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from PIL import Image
 
 from helpers import checkpoints, dogs, figures, palette
 
@@ -12,13 +13,12 @@ FOLDER = Path(__file__).parent.parent / "data" / "pictures"
 
 
 def draw_all() -> None:
-    """A crowd of dogs, and the wall of answers for one caption."""
+    """A crowd of dogs, the wall of answers for one caption, and a picture for each notebook after the first."""
     rng = torch.Generator().manual_seed(3)
     crowd = dogs.draw(dogs.sample_scenes(24, rng), 104)
-    figures.show(crowd, alt="dogs", columns=8, pixels=104).image.save(FOLDER / "dogs.png", optimize=True)
+    _store(figures.show(crowd, alt="dogs", columns=8, pixels=104).image, "dogs.png")
     wall = dogs.draw(dogs.answers("a running dog", rng), 24)
-    figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog").save(FOLDER / "wall.png", optimize=True)
-
+    _store(figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog"), "wall.png")
     draw_by_pixel(torch.Generator().manual_seed(4))
     paste_pieces(torch.Generator().manual_seed(5))
     bend_a_grid()
@@ -33,7 +33,7 @@ def draw_by_pixel(rng: torch.Generator) -> None:
     so_far = [torch.where(rows < row, drawn, 1.0) for row in (4, 8, 12, 16)]
     begun = palette.to_tokens(drawn, model.palette)[:, :144].expand(3, -1)
     ends = model.sample([caption] * 3, rng=rng, known=begun)
-    _store(figures.show(torch.cat([*so_far, ends]), alt="rows", columns=7, pixels=64), "rows.png")
+    _store(figures.show(torch.cat([*so_far, ends]), alt="rows", columns=7, pixels=64).image, "rows.png")
 
 
 def paste_pieces(rng: torch.Generator) -> None:
@@ -44,7 +44,7 @@ def paste_pieces(rng: torch.Generator) -> None:
         which = torch.arange(side * side).view(side, side).repeat_interleave(16 // side, 0)
         which = which.repeat_interleave(16 // side, 1)  # (16, 16): which picture a pixel comes from
         pictures.append(source.gather(0, which.expand(1, 3, 16, 16)))
-    _store(figures.show(torch.cat(pictures), alt="pieces", columns=5, pixels=64), "pieces.png")
+    _store(figures.show(torch.cat(pictures), alt="pieces", columns=5, pixels=64).image, "pieces.png")
 
 
 def bend_a_grid() -> None:
@@ -59,11 +59,11 @@ def bend_a_grid() -> None:
     for axis, (a, b) in zip(axes, [z.T, (x, y)], strict=True):
         axis.scatter(a, b, s=4, c=z[:, 1], cmap="viridis")
         axis.axis("off")
-    _store(figures.plot(figure, alt="bent"), "bent.png")
+    _store(figures.plot(figure, alt="bent").image, "bent.png")
 
 
-def _store(figure: figures.Figure, name: str) -> None:
-    figure.image.save(FOLDER / name, optimize=True)
+def _store(image: Image.Image, name: str) -> None:
+    image.save(FOLDER / name, optimize=True)
 
 
 if __name__ == "__main__":

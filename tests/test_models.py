@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from helpers import checkpoints, dogs, judge, models, palette
-from helpers.layers import CaptionEmbedding, Decoder, latent
-from helpers.models.autoregressive import PixelByPixel, angles, choose, turn
+from helpers.layers import CaptionEmbedding, Decoder, choose, latent
+from helpers.models.autoregressive import PixelByPixel, angles, turn
 from helpers.models.independent import IndependentPixels
 from helpers.models.mixture import MixtureOfGaussians
 

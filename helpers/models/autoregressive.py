@@ -16,7 +16,7 @@ from tqdm.auto import trange
 
 from helpers import palette as crayons
 from helpers.captions import Language
-from helpers.layers import latent
+from helpers.layers import choose, latent
 
 
 def angles(coordinates: Tensor, numbers: int) -> Tensor:
@@ -151,30 +151,6 @@ class GPT(nn.Module):
     def caches(self) -> list[Cache]:
         """An empty cache for each layer."""
         return [Cache(len(self.angle)) for _ in self.blocks]
-
-
-def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
-    """Tokens drawn from softmax(logits / temperature): the inverse of the cumulative distribution, at ``u``.
-
-    Args:
-        logits: ``(n, k)``.
-        u: ``(n,)``, uniform in [0, 1).
-        temperature: below 1 favours what is likely; 0 always takes the likeliest.
-        top_k: choose among so many of the likeliest tokens only.
-
-    Returns:
-        ``(n,)`` int64.
-    """
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature must be 0 or more and top_k 1 or more, not {temperature} and {top_k}")
-    if temperature == 0:
-        return logits.argmax(-1)
-    if top_k is not None:
-        weakest = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
-        logits = logits.masked_fill(logits < weakest, -torch.inf)
-    # In double precision: in single, the rounding of a long sum could choose a token of probability zero.
-    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)  # (n, k)
-    return torch.searchsorted(cumulative, u.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
 
 
 class PixelByPixel(nn.Module):

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from helpers import palette as crayons
 from helpers.captions import Language
-from helpers.layers import CaptionEmbedding, latent
-from helpers.models.autoregressive import choose
+from helpers.layers import CaptionEmbedding, choose, latent
 
 
 class IndependentPixels(nn.Module):

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from helpers.captions import Language
-from helpers.layers import latent
+from helpers.layers import choose, latent
 
 
 class MixtureOfGaussians:
@@ -63,11 +63,8 @@ class MixtureOfGaussians:
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Pictures ``(n, 3, s, s)``, clipped to [0, 1]; z is standard normal, and drawn with rng if None."""
         z = latent(z, len(captions), self.latent_shape, rng)
-        share = torch.special.ndtr(z[:, :1].double())  # uniform in [0, 1]
-        weights = self.weights(captions).double().cumsum(1)
-        component = torch.searchsorted(weights, share * weights[:, -1:], right=True)[:, 0].clamp(
-            max=self.components - 1
-        )
+        share = torch.special.ndtr(z[:, 0].double()).clamp(max=1 - 1e-9)  # uniform in [0, 1)
+        component = choose(self.weights(captions).log(), share)
         flat = torch.stack(
             [self.means[k] + self.roots[k] @ row for k, row in zip(component.tolist(), z[:, 1:], strict=True)]
         )
