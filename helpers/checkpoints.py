@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from helpers import dogs, palette
 from helpers.models.autoregressive import PixelByPixel
+from helpers.models.vae import TwoStageVAE
 from helpers.training import train
 
 FOLDER = Path(__file__).parent.parent / "data" / "checkpoints"
@@ -49,10 +50,16 @@ def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
     return PixelByPixel(dogs.LANGUAGE, colours, size=16)
 
 
+def build_vae(rng: torch.Generator | None) -> TwoStageVAE:
+    """Two VAEs, one on the other, with sixteen numbers between them, at 16 by 16 pixels."""
+    return TwoStageVAE(dogs.LANGUAGE, latent_size=16, size=16)
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
+    "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
 }
 
 
@@ -90,7 +97,7 @@ def loss_of(recipe: Recipe) -> Callable[[nn.Module, torch.Generator], Tensor]:
 
     def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
         captions = dogs.LANGUAGE.sample(recipe.batch, rng)
-        return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), recipe.size), captions)
+        return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), recipe.size), captions, rng)
 
     return loss
 

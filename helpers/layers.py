@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from helpers.captions import Language
 
@@ -132,3 +133,111 @@ class Decoder(nn.Module):
         z = latent(z, len(captions), self.latent_shape, None)
         waves = [wave(speed * z) for speed in self.WAVES for wave in (torch.sin, torch.cos)]
         return self.network(torch.cat([self.caption(captions), z, *waves], dim=1))
+
+
+class ConvResidual(nn.Module):
+    """Two convolutions whose output is added to their input; a vector shifts what lies between them.
+
+    Args:
+        channels: of the input; a multiple of 8.
+        condition: numbers in the vector.
+    """
+
+    def __init__(self, channels: int, condition: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(8, channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.shift = nn.Linear(condition, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """``(n, channels, h, w)`` and ``(n, condition)`` to ``(n, channels, h, w)``."""
+        h = self.first(F.silu(self.norm(x))) + self.shift(condition)[:, :, None, None]
+        return x + self.second(F.silu(h))
+
+
+class PictureEncoder(nn.Module):
+    """From a caption and a picture to a vector.
+
+    Args:
+        language: of the captions.
+        outputs: numbers in the vector.
+        size: of the pictures, in pixels; a multiple of 4.
+        width: channels at half the size; twice as many at a quarter.
+    """
+
+    def __init__(self, language: Language, outputs: int, size: int = 16, width: int = 64):
+        super().__init__()
+        self.caption = CaptionEmbedding(language, 128)
+        self.begin = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1))
+        self.fine = ConvResidual(width, 128)
+        self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.coarse = ConvResidual(2 * width, 128)
+        self.end = nn.Sequential(nn.SiLU(), nn.Flatten(), nn.Linear(2 * width * (size // 4) ** 2, outputs))
+
+    def forward(self, captions: Sequence[str], pictures: Tensor) -> Tensor:
+        """``n`` captions and pictures ``(n, 3, s, s)`` in [0, 1] to ``(n, outputs)``."""
+        said = self.caption(captions)
+        h = self.fine(self.begin(2 * pictures - 1), said)  # (n, width, s / 2, s / 2)
+        h = self.coarse(self.down(h), said)  # (n, 2 * width, s / 4, s / 4)
+        return self.end(h)
+
+
+class PictureDecoder(nn.Module):
+    """From a caption and a vector z to a picture: the encoder's way back.
+
+    Args:
+        language: of the captions.
+        latent_size: numbers in z.
+        size: of the pictures, in pixels; a multiple of 4.
+        width: channels at half the size; twice as many at a quarter.
+    """
+
+    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 64):
+        super().__init__()
+        self.latent_shape = (latent_size,)
+        self.caption = CaptionEmbedding(language, 128)
+        self.style = nn.Sequential(nn.Linear(latent_size + 128, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
+        self.begin = nn.Sequential(
+            nn.Linear(latent_size + 128, 2 * width * (size // 4) ** 2), nn.Unflatten(1, (2 * width, size // 4, -1))
+        )
+        self.coarse = ConvResidual(2 * width, 128)
+        self.up = nn.Sequential(nn.Conv2d(2 * width, 4 * width, 1), nn.PixelShuffle(2))
+        self.fine = ConvResidual(width, 128)
+        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, captions: Sequence[str], z: Tensor) -> Tensor:
+        """``n`` captions and ``(n, latent_size)`` to pictures ``(n, 3, s, s)``, in [0, 1] or a little beyond.
+
+        Raises:
+            ValueError: z has another shape.
+        """
+        z = latent(z, len(captions), self.latent_shape, None)
+        known = torch.cat([z, self.caption(captions)], dim=1)
+        style = self.style(known)
+        h = self.coarse(self.begin(known), style)  # (n, 2 * width, s / 4, s / 4)
+        h = self.fine(self.up(h), style)  # (n, width, s / 2, s / 2)
+        return (self.end(h) + 1) / 2
+
+
+class VectorNetwork(nn.Module):
+    """From a caption and a vector to a vector.
+
+    Args:
+        language: of the captions.
+        inputs, outputs: numbers in the vectors.
+        width, layers: of the network.
+    """
+
+    def __init__(self, language: Language, inputs: int, outputs: int, width: int = 256, layers: int = 2):
+        super().__init__()
+        self.caption = CaptionEmbedding(language, width)
+        self.begin = nn.Linear(inputs, width)
+        self.network = nn.Sequential(
+            *(Residual(width) for _ in range(layers)), nn.LayerNorm(width), nn.Linear(width, outputs)
+        )
+
+    def forward(self, captions: Sequence[str], x: Tensor) -> Tensor:
+        """``n`` captions and ``(n, inputs)`` to ``(n, outputs)``."""
+        return self.network(self.begin(x) + self.caption(captions))

@@ -22,6 +22,7 @@ def draw_all() -> None:
     draw_by_pixel(torch.Generator().manual_seed(4))
     paste_pieces(torch.Generator().manual_seed(5))
     bend_a_grid()
+    redraw(torch.Generator().manual_seed(6))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -60,6 +61,17 @@ def bend_a_grid() -> None:
         axis.scatter(a, b, s=4, c=z[:, 1], cmap="viridis")
         axis.axis("off")
     _store(figures.plot(figure, alt="bent").image, "bent.png")
+
+
+def redraw(rng: torch.Generator) -> None:
+    """Notebook 5: dogs, the same after they have passed through sixteen numbers, and new ones."""
+    model = checkpoints.load("vae")
+    captions = dogs.LANGUAGE.sample(7, rng)
+    real = dogs.draw(dogs.sample_scenes(captions, rng), 16)
+    with torch.no_grad():
+        redrawn = model.first.sample(captions, model.first.encode(real, captions)[0])
+    pictures = torch.cat([real, redrawn, model.sample(captions, rng=rng)])
+    _store(figures.show(pictures, alt="redrawn", columns=7, pixels=64).image, "redrawn.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

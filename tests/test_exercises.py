@@ -235,6 +235,90 @@ WRONG_ANSWERS = [
     ),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(a, b, t * t)", "radians"),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return t", "a vector like a and b"),
+    ("05_vae", "exercise-reparameterise", "def reparameterise(mu, log_var, rng): return mu[0]", "same shape"),
+    ("05_vae", "exercise-reparameterise", "def reparameterise(mu, log_var, rng): return mu * 1", "where is the noise"),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng): return mu + log_var.exp() * torch.randn(mu.shape, generator=rng)",
+        "the spread is the variance",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng): return mu + log_var * torch.randn(mu.shape, generator=rng)",
+        "logarithm of the variance",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng): return mu + (log_var / 2).exp() * torch.randn_like(mu)",
+        "generator=rng",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng): return torch.normal(mu.detach(), (log_var / 2).exp(), generator=rng)",
+        "no gradient",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng):\n"
+        "    return mu + (log_var / 2).exp() * torch.randn(len(mu), 1, generator=rng)",
+        "same noise",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).mean(1) / 2",
+        "32 times too small",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var) / 2",
+        "add theirs up",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).sum(1).mean() / 2",
+        "one number for the whole batch",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).sum(1)",
+        "one half",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (1 + log_var - mu**2 - log_var.exp()).sum(1) / 2",
+        "sign is turned",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + (2 * log_var).exp() - 1 - 2 * log_var).sum(1) / 2",
+        "for the standard deviation",
+    ),
+    (
+        "05_vae",
+        "exercise-kl",
+        "def kl_divergence(mu, log_var): return ((mu**2 + 1) / log_var.exp() - 1 + log_var).sum(1) / 2",
+        "the other way round",
+    ),
+    ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log() / 2", "stop at zero"),
+    ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log().clamp(min=0)", "one half"),
+    ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s).log().clamp(min=0) / 2", "square it"),
+    (
+        "05_vae",
+        "exercise-predicted-kl",
+        "def predicted_kl(v, s): return (v / s**2).log2().clamp(min=0) / 2",
+        "natural logarithm",
+    ),
 ]
 
 # Written once, for wrong answers that are nearly right.

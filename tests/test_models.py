@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from helpers import checkpoints, dogs, judge, models, palette
-from helpers.layers import CaptionEmbedding, Decoder, choose, latent
+from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
 from helpers.models.autoregressive import PixelByPixel, angles, turn
 from helpers.models.independent import IndependentPixels
 from helpers.models.mixture import MixtureOfGaussians
+from helpers.models.vae import VAE, TwoStageVAE
 
 CAPTIONS = ["a running dog", "a small white dog running left on the sand"]
 
@@ -50,7 +51,21 @@ def mixture(size=8):
         return MixtureOfGaussians(dogs.LANGUAGE, 3).fit(dogs.draw(scenes, size), scenes.attributes, rng())
 
 
-MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture])
+def vae(size=8):
+    torch.manual_seed(0)
+    encoder, decoder = (
+        PictureEncoder(dogs.LANGUAGE, 8, size, width=8),
+        PictureDecoder(dogs.LANGUAGE, 4, size, width=8),
+    )
+    return VAE(encoder, decoder, 4).eval()
+
+
+def two_stage_vae(size=8):
+    torch.manual_seed(0)
+    return TwoStageVAE(dogs.LANGUAGE, 4, size, width=8).eval()
+
+
+MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae])
 
 # ---- The one interface ----
 

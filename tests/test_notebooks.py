@@ -28,6 +28,7 @@ CLAIMS = {
     "02_pixel_by_pixel": ["L03", "L04", "L05", "L06", "L07", "L08", "L09"],
     "03_pixel_independence": ["L10", "L11", "L12"],
     "04_random_vector": ["L13", "L14", "L15", "L16"],
+    "05_vae": ["L17", "L18", "L19"],
 }
 COURSE = [
     "00_start_here",

@@ -193,8 +193,11 @@ class PixelByPixel(nn.Module):
         words = self.language.tokens(captions).to(self.palette.device) + len(self.palette)
         return words if colours is None else torch.cat([words, colours], dim=1)
 
-    def loss(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        """Mean of -log P(pixel | caption, pixels before it), in nats a pixel; pictures are ``(n, 3, s, s)``."""
+    def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator | None = None) -> Tensor:
+        """Mean of -log P(pixel | caption, pixels before it), in nats a pixel; pictures are ``(n, 3, s, s)``.
+
+        Nothing is drawn here: ``rng`` stands for those models whose loss draws.
+        """
         colours = crayons.to_tokens(pictures, self.palette)
         return F.cross_entropy(self.logits(captions, colours[:, :-1]).flatten(0, 1), colours.flatten())
 

@@ -42,8 +42,11 @@ class IndependentPixels(nn.Module):
         """Of every colour at every pixel: ``(n, s * s, k)`` for n captions."""
         return self.network(self.caption(captions)[:, None, :] + self.place.weight)
 
-    def loss(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        """Mean of -log P(pixel | caption), in nats a pixel; pictures are ``(n, 3, s, s)`` in [0, 1]."""
+    def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator | None = None) -> Tensor:
+        """Mean of -log P(pixel | caption), in nats a pixel; pictures are ``(n, 3, s, s)`` in [0, 1].
+
+        Nothing is drawn here: ``rng`` stands for those models whose loss draws.
+        """
         colours = crayons.to_tokens(pictures, self.palette)
         return F.cross_entropy(self.logits(captions).flatten(0, 1), colours.flatten())
 

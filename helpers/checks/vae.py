@@ -1,0 +1,116 @@
+"""Checks of the exercises of ``05_vae``."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from helpers.checks import check, require
+
+
+@check("the sampled vector and the gradient both come out right: noise beside the network, not inside it.")
+def reparameterise(answer) -> None:
+    """A draw from N(mu, exp(log_var)), for ``mu`` and ``log_var`` ``(n, d)`` and a generator."""
+    mu, log_var = torch.tensor([[3.0, -2.0]]).repeat(20_000, 1), torch.tensor([[-2.0, 1.0]]).repeat(20_000, 1)
+    mu.requires_grad_()
+    value = answer(mu, log_var, torch.Generator().manual_seed(0))
+    require(
+        isinstance(value, Tensor) and value.shape == mu.shape,
+        "the answer should be one number for each number of mu, a tensor of the same shape",
+    )
+    again = answer(mu, log_var, torch.Generator().manual_seed(0))
+    require(
+        torch.equal(value, again), "the same generator should give the same draw: pass generator=rng to torch.randn"
+    )
+    require(value.requires_grad, "no gradient comes back to mu; build the draw from mu by sums and products alone")
+    require(
+        value.detach().std(0).amax() > 1e-3,
+        "all draws for one mu are alike: where is the noise?",
+    )
+    require(
+        ((value.detach() - mu) / (log_var / 2).exp()).diff(dim=1).abs().amax() > 1e-3,
+        "both numbers of a vector got the same noise; draw one for each number: torch.randn(mu.shape)",
+    )
+    spread, right = value.detach().std(0), (log_var[0] / 2).exp()
+    for wrong, name in ((log_var[0].exp(), "the variance"), (log_var[0].abs(), "the logarithm of the variance")):
+        require(
+            not torch.allclose(spread, wrong, rtol=0.05),
+            f"the spread is {name}; the noise should be scaled by the standard deviation, exp(log_var / 2)",
+        )
+    require(
+        torch.allclose(value.detach().mean(0), mu.detach()[0], atol=0.1),
+        f"the mean of many draws should be {mu[0, 0]:.0f}, yours is {value[:, 0].mean():.2f}",
+    )
+    require(
+        torch.allclose(spread, right, rtol=0.05),
+        f"for log_var = 1 draws should have a standard deviation of {right[1]:.2f}; yours have {spread[1]:.2f}",
+    )
+
+
+@check("a sum over the numbers of z, one value a picture: zero for N(0, I) and nowhere else.")
+def kl_to_normal(answer) -> None:
+    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, ``(n, d)`` twice to ``(n,)``."""
+    rng = torch.Generator().manual_seed(0)
+    mu, log_var = torch.randn(2, 5, 32, generator=rng)
+    value = answer(mu, log_var)
+    each = kl_divergence(Normal(mu, (log_var / 2).exp()), Normal(0.0, 1.0))  # (5, 32)
+    right = each.sum(1)
+    require(isinstance(value, Tensor), "the answer should be a tensor, one number for each of the n vectors")
+    require(
+        value.shape != each.shape,
+        "that is one number for each number of z; the numbers of z are independent, so add theirs up",
+    )
+    require(
+        value.ndim > 0, "that is one number for the whole batch; give one for each vector, and average when you train"
+    )
+    require(value.shape == right.shape, f"one number for each of the 5 vectors is wanted, not {tuple(value.shape)}")
+    require(
+        not torch.allclose(value, right / 32, rtol=1e-3),
+        "your value is 32 times too small, and 32 is how many numbers z has: sum over them, do not average",
+    )
+    require(not torch.allclose(value, 2 * right, rtol=1e-3), "twice too large: the formula begins with one half")
+    require(
+        not torch.allclose(value, -right, rtol=1e-3),
+        f"the sign is turned: a divergence is never negative, and yours is {value[0]:.1f}",
+    )
+    as_std = kl_divergence(Normal(mu, log_var.exp()), Normal(0.0, 1.0)).sum(1)
+    require(
+        not torch.allclose(value, as_std, rtol=1e-3),
+        "you take exp(log_var) for the standard deviation; it is the variance",
+    )
+    reverse = kl_divergence(Normal(0.0, 1.0), Normal(mu, (log_var / 2).exp())).sum(1)
+    require(
+        not torch.allclose(value, reverse, rtol=1e-3),
+        "that is the divergence the other way round, of N(0, I) from the encoder's Gaussian; it is not symmetric",
+    )
+    require(
+        torch.allclose(value, right, rtol=1e-3, atol=1e-4),
+        f"for mu = {mu[0, 0]:.2f}, ... it should be {right[0]:.2f} nats, and you give {value[0]:.2f}",
+    )
+
+
+@check("what varies less than the decoder's noise is not worth a nat, and the rest costs half a log of the ratio.")
+def predicted_kl(answer) -> None:
+    """The KL a direction of each variance ``(d,)`` costs at the best linear VAE whose decoder has noise sigma."""
+    variances, sigma = torch.tensor([9.0, 4.0, 1.0, 0.25, 0.2, 0.01]), 0.5
+    value = answer(variances, sigma)
+    right = (variances / sigma**2).log().clamp(min=0) / 2
+    require(
+        isinstance(value, Tensor) and value.shape == variances.shape,
+        "the answer should be one number for each variance, a tensor of the same length",
+    )
+    require(
+        (value >= 0).all(),
+        "a divergence is never negative: a direction that varies less than the noise costs nothing, so stop at zero",
+    )
+    wrong = {
+        "twice too large: where is the one half?": 2 * right,
+        "you compare variances with sigma itself; square it": (variances / sigma).log().clamp(min=0) / 2,
+        "the answer should be in nats: take the natural logarithm": right / torch.tensor(2.0).log(),
+        "that would be for a decoder without noise of its own scale: where is sigma?": variances.log().clamp(min=0) / 2,
+    }
+    for hint, mistaken in wrong.items():
+        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require(
+        torch.allclose(value, right, atol=1e-4),
+        f"for variance {variances[1]:.0f} and sigma {sigma} it is {right[1]:.2f} nats; you give {value[1]:.2f}",
+    )
