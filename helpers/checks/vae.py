@@ -8,7 +8,7 @@ from helpers.checks import check, require
 
 
 @check("the sampled vector and the gradient both come out right: noise beside the network, not inside it.")
-def reparameterise(answer) -> None:
+def reparameterised(answer) -> None:
     """A draw from N(mu, exp(log_var)), for ``mu`` and ``log_var`` ``(n, d)`` and a generator."""
     mu, log_var = torch.tensor([[3.0, -2.0]]).repeat(20_000, 1), torch.tensor([[-2.0, 1.0]]).repeat(20_000, 1)
     mu.requires_grad_()
