@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from helpers import dogs, palette
 from helpers.models.autoregressive import PixelByPixel
+from helpers.models.flow import PictureFlow
 from helpers.models.vae import TwoStageVAE
 from helpers.training import train
 
@@ -55,11 +56,17 @@ def build_vae(rng: torch.Generator | None) -> TwoStageVAE:
     return TwoStageVAE(dogs.LANGUAGE, latent_size=16, size=16)
 
 
+def build_flow(rng: torch.Generator | None) -> PictureFlow:
+    """A flow through a passage of sixteen numbers, at 16 by 16 pixels."""
+    return PictureFlow(dogs.LANGUAGE, size=16)
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
     "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
+    "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 9_000, "lr": 3e-3}),
 }
 
 

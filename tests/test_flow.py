@@ -1,0 +1,267 @@
+"""Flows: what is undone comes back; log-determinants agree with autograd's, densities with another library's."""
+
+import math
+
+import pytest
+import torch
+import zuko
+from torch import nn
+from torch.distributions import AffineTransform, Independent, Normal
+
+from helpers import checkpoints, dogs, judge
+from helpers.models.flow import ActNorm, AffineCoupling, Flow, InvertibleLinear, Part, PictureFlow, step_of_flow
+from helpers.training import train
+
+CAPTIONS = ["a running dog", "a small white dog running left on the sand", "a black running dog"]
+SIZE = 6
+STAYS = torch.tensor([True, False, True, False, False, True])
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def shaken(module, by=0.3, seed=0):
+    """Weights far from those of a beginning, where many a layer does nothing."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(by * torch.randn(parameter.shape, generator=rng(seed)))
+    return module.double().eval()
+
+
+class Network(nn.Sequential):
+    """The network of a coupling that does not read captions."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(nn.Linear(inputs, 16), nn.SiLU(), nn.Linear(16, 2 * outputs))
+
+    def forward(self, captions, x):
+        return super().forward(x)
+
+
+def small_picture_flow():
+    torch.manual_seed(0)
+    return PictureFlow(dogs.LANGUAGE, size=8, width=8, steps=2)
+
+
+def layer(name):
+    torch.manual_seed(0)
+    coupling = AffineCoupling(STAYS, Network(3, 3))
+    inner = Flow(InvertibleLinear(3), ActNorm(3))
+    return {
+        "actnorm": lambda: ActNorm(SIZE),
+        "linear": lambda: InvertibleLinear(SIZE),
+        "coupling": lambda: coupling,
+        "part": lambda: Part(STAYS, inner),
+        "step": lambda: Flow(*step_of_flow(dogs.LANGUAGE, SIZE)),
+        "flow": lambda: Flow(coupling, InvertibleLinear(SIZE), Part(STAYS, inner)),
+        "pictures": lambda: small_picture_flow().flow,
+    }[name]()
+
+
+LAYERS = pytest.mark.parametrize("name", ["actnorm", "linear", "coupling", "part", "step", "flow", "pictures"])
+
+
+def input_of(name):
+    return torch.randn(3, 3 * 8 * 8 if name == "pictures" else SIZE, generator=rng(1)).double()
+
+
+# ---- What every layer must do ----
+
+
+@LAYERS
+def test_backwards_undoes_forwards_and_forwards_backwards(name):
+    there, x = shaken(layer(name)), input_of(name)
+    with torch.no_grad():
+        y, log_det = there(x, CAPTIONS)
+        assert log_det.shape == (3,)
+        assert not torch.allclose(y, x, atol=0.1)
+        assert torch.allclose(there.inverse(y, CAPTIONS), x, atol=1e-6)
+        assert torch.allclose(there(there.inverse(x, CAPTIONS), CAPTIONS)[0], x, atol=1e-6)
+
+
+@LAYERS
+def test_the_log_determinant_is_that_of_autograds_jacobian(name):
+    there, x = shaken(layer(name)), input_of(name)
+    log_det = there(x, CAPTIONS)[1]
+    for k in range(3):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda v, k=k: there(v[None], CAPTIONS[k : k + 1])[0][0], x[k], vectorize=True
+        )
+        exact = torch.linalg.slogdet(jacobian).logabsdet
+        assert abs(exact) > 0.1, "a log-determinant near zero would prove little"
+        assert torch.allclose(log_det[k], exact, atol=1e-6)
+
+
+def test_layers_do_not_change_what_they_are_given():
+    x = input_of("flow")
+    before = x.clone()
+    there = shaken(layer("flow"))
+    there(x, CAPTIONS)
+    there.inverse(x, CAPTIONS)
+    assert torch.equal(x, before)
+
+
+def test_a_coupling_hands_on_what_stays_and_changes_all_else():
+    coupling, x = shaken(layer("coupling")), input_of("coupling")
+    y = coupling(x, CAPTIONS)[0]
+    assert torch.equal(y[:, STAYS], x[:, STAYS])
+    assert ((y - x)[:, ~STAYS].abs() > 1e-6).all()
+
+
+def test_no_number_is_stretched_beyond_the_bound_whatever_the_network_says():
+    coupling = AffineCoupling(STAYS, Network(3, 3), bound=1.5)
+    with torch.no_grad():
+        for parameter in coupling.parameters():
+            parameter.mul_(1e4)
+    mean, log_deviation = coupling.guess(torch.randn(100, 3, generator=rng()), None)
+    assert mean.abs().max() <= 1.5
+    assert 1.4 < log_deviation.abs().max() <= 1.5
+
+
+def test_initialised_actnorms_hand_on_a_batch_with_mean_zero_and_deviation_one():
+    x = 5 + 3 * torch.randn(500, SIZE, generator=rng()) * torch.arange(1, SIZE + 1)
+    flow = Flow(ActNorm(SIZE), InvertibleLinear(SIZE), AffineCoupling(STAYS, Network(3, 3)), ActNorm(SIZE))
+    flow.initialise(x, None)
+    z, _ = flow(x, None)
+    assert torch.allclose(z.mean(0), torch.zeros(SIZE), atol=1e-4)
+    assert torch.allclose(z.std(0), torch.ones(SIZE), atol=1e-4)
+    part = Flow(Part(STAYS, Flow(ActNorm(3))))
+    part.initialise(x, None)
+    z, _ = part(x, None)
+    assert torch.allclose(z[:, STAYS].std(0), torch.ones(3), atol=1e-4)
+    assert torch.equal(z[:, ~STAYS], x[:, ~STAYS])
+
+
+# ---- Densities ----
+
+
+def test_the_density_of_a_linear_flow_is_that_of_the_normal_it_makes():
+    flow = shaken(Flow(InvertibleLinear(SIZE), ActNorm(SIZE)))
+    x = input_of("flow")
+    linear, norm = flow.layers
+    back = torch.linalg.inv(linear.weight) @ torch.diag(norm.log_scale.exp())
+    exact = torch.distributions.MultivariateNormal(
+        torch.linalg.inv(linear.weight) @ norm.mean, covariance_matrix=back @ back.T
+    )
+    assert torch.allclose(flow.log_prob(x, None), exact.log_prob(x))
+
+
+def test_the_density_integrates_to_one():
+    torch.manual_seed(0)
+    masks = (torch.tensor([True, False]), torch.tensor([False, True]))
+    flow = shaken(Flow(*(AffineCoupling(mask, Network(1, 1)) for mask in masks * 2)), by=0.2)
+    side = torch.linspace(-30, 30, 1501).double()
+    with torch.no_grad():
+        total = flow.log_prob(torch.cartesian_prod(side, side), None).exp().sum() * (side[1] - side[0]) ** 2
+    assert total == pytest.approx(1.0, abs=0.01)
+
+
+def test_densities_are_those_of_zuko_for_the_same_transform():
+    flow = shaken(Flow(AffineCoupling(STAYS, Network(3, 3)), AffineCoupling(~STAYS, Network(3, 3))))
+
+    def affine(coupling):
+        def meta(known):
+            mean, log_deviation = coupling.guess(known, None)
+            shift, scale = AffineTransform(-mean, 1), AffineTransform(0, (-log_deviation).exp())
+            return zuko.transforms.DependentTransform(zuko.transforms.ComposedTransform(shift, scale), 1)
+
+        return zuko.transforms.CouplingTransform(meta, coupling.stays)
+
+    base = Independent(Normal(torch.zeros(SIZE).double(), torch.ones(SIZE).double()), 1)
+    other = zuko.distributions.NormalizingFlow(
+        zuko.transforms.ComposedTransform(*(affine(coupling) for coupling in flow.layers)), base
+    )
+    x = input_of("flow")
+    assert torch.allclose(flow.log_prob(x, None), other.log_prob(x))
+
+
+# ---- Pictures ----
+
+
+def test_grain_is_as_large_as_it_says_and_the_loss_is_the_density_of_grainy_pictures():
+    model = small_picture_flow()
+    captions = ["a running dog"] * 64
+    pictures = dogs.draw(dogs.sample_scenes(captions, rng()), 8)
+    grainy = model.grainy(pictures, rng(1))
+    assert (grainy - pictures).std() == pytest.approx(PictureFlow.GRAIN, rel=0.02)
+    loss = model.loss(pictures, captions, rng(1))
+    assert loss.item() == pytest.approx(-model.log_prob(grainy, captions).mean().item() / 192, rel=1e-5)
+
+
+def test_denoising_takes_one_step_of_the_size_that_is_right_for_a_normal_distribution():
+    """For pictures N(m, s^2) with grain g the mean of what they were is m + (x - m) s^2 / (s^2 + g^2)."""
+    model = small_picture_flow().double()
+    spread = 0.1
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()  # all couplings then guess 0 with deviation 1, the decoder its offset 1/2
+        for step in range(0, 6, 3):
+            model.flow.layers[2].flow.layers[step + 1].weight.copy_(torch.eye(4))
+    deviation = (spread**2 + PictureFlow.GRAIN**2) ** 0.5
+    normal = Normal(0.3, deviation)
+    model.log_prob = lambda pictures, captions: normal.log_prob(pictures).flatten(1).sum(1)
+    x = torch.rand(2, 3, 8, 8, generator=rng()).double()
+    wanted = 0.3 + (x - 0.3) * spread**2 / deviation**2
+    assert torch.allclose(model.denoise(x, CAPTIONS[:2]), wanted, atol=1e-9)
+
+
+def test_the_vector_of_a_picture_has_every_number_at_its_pixel_and_decodes_to_the_picture():
+    model = shaken(small_picture_flow())
+    pictures = dogs.draw(dogs.sample_scenes(CAPTIONS, rng()), 8).double()
+    z = model.encode(pictures, CAPTIONS)
+    assert z.shape == pictures.shape == (3, *model.latent_shape)
+    assert torch.allclose(model.decode(CAPTIONS, z), pictures, atol=1e-6)
+    leaves = ~model.flow.layers[2].goes_on.view(3, 8, 8)
+    changed = pictures.clone()
+    changed[0, 2, 5, 5] += 0.1
+    assert leaves[2, 5, 5]
+    assert (model.encode(changed, CAPTIONS)[0, 2, 5, 5] - z[0, 2, 5, 5]).abs() > 1e-3
+
+
+@pytest.mark.parametrize("offset", [-3.0, 4.0])
+def test_pictures_outside_the_range_and_vectors_far_off_are_undone_as_well(offset):
+    model = shaken(small_picture_flow(), by=0.05)
+    x = offset + torch.rand(3, 3, 8, 8, generator=rng()).double()
+    assert torch.allclose(model.decode(CAPTIONS, model.encode(x, CAPTIONS)), x, atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused_in_words():
+    model = small_picture_flow()
+    with pytest.raises(ValueError, match=r"z must have the shape \(1, 3, 8, 8\)"):
+        model.decode(["a running dog"], torch.zeros(1, 16))
+    with pytest.raises(ValueError, match=r"pictures must have the shape \(1, 3, 8, 8\)"):
+        model.encode(torch.zeros(1, 3, 16, 16), ["a running dog"])
+    with pytest.raises(ValueError, match="cat"):
+        model.encode(torch.zeros(1, 3, 8, 8), ["a running cat"])
+    with pytest.raises(ValueError, match="few"):
+        PictureFlow(dogs.LANGUAGE, few=4)
+
+
+# ---- Training ----
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_hurried_training_does_not_blow_up(seed):
+    """At three times the learning rate of the recipe a step may go wrong, but training comes back from it."""
+    torch.manual_seed(seed)
+    model = PictureFlow(dogs.LANGUAGE, size=8, width=8)
+
+    def loss(model, rng):
+        captions = dogs.LANGUAGE.sample(16, rng)
+        return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), 8), captions, rng)
+
+    losses = train(model, loss, rng(seed), steps=60, lr=9e-3)
+    assert all(math.isfinite(loss) for loss in losses)
+    assert max(losses[-10:]) < losses[0]
+
+
+def test_the_shipped_flow_is_undone_to_one_in_ten_thousand_and_draws_dogs():
+    model = checkpoints.load("flow")
+    captions = dogs.LANGUAGE.sample(200, rng())
+    grainy = model.grainy(dogs.draw(dogs.sample_scenes(captions, rng()), 16), rng())
+    assert (model.decode(captions, model.encode(grainy, captions)) - grainy).abs().max() < 1e-4
+    floor = math.log(PictureFlow.GRAIN) + math.log(2 * math.pi * math.e) / 2
+    assert floor - 0.001 < -model.log_prob(grainy, captions).mean().item() / 768 < floor + 0.2
+    drawn = model.sample(captions, rng=rng())
+    assert judge.faithful(drawn, captions) > 0.85
