@@ -66,7 +66,7 @@ RECIPES = {
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
     "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
-    "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 9_000, "lr": 3e-3}),
+    "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 11_000, "lr": 3e-3}),
 }
 
 

@@ -23,6 +23,7 @@ def draw_all() -> None:
     paste_pieces(torch.Generator().manual_seed(5))
     bend_a_grid()
     redraw(torch.Generator().manual_seed(6))
+    undo(torch.Generator().manual_seed(7))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -72,6 +73,16 @@ def redraw(rng: torch.Generator) -> None:
         redrawn = model.first.sample(captions, model.first.encode(real, captions)[0])
     pictures = torch.cat([real, redrawn, model.sample(captions, rng=rng)])
     _store(figures.show(pictures, alt="redrawn", columns=7, pixels=64).image, "redrawn.png")
+
+
+def undo(rng: torch.Generator) -> None:
+    """Notebook 6: dogs, their vectors laid out as pictures, and new dogs, drawn by the same network run backwards."""
+    model = checkpoints.load("flow")
+    captions = dogs.LANGUAGE.sample(7, rng)
+    real = dogs.draw(dogs.sample_scenes(captions, rng), 16)
+    z = model.encode(model.grainy(real, rng), captions)
+    pictures = torch.cat([real, ((z + 3) / 6).clamp(0, 1), model.sample(captions, rng=rng)])
+    _store(figures.show(pictures, alt="undone", columns=7, pixels=64).image, "undone.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

@@ -189,21 +189,16 @@ def test_grain_is_as_large_as_it_says_and_the_loss_is_the_density_of_grainy_pict
     assert loss.item() == pytest.approx(-model.log_prob(grainy, captions).mean().item() / 192, rel=1e-5)
 
 
-def test_denoising_takes_one_step_of_the_size_that_is_right_for_a_normal_distribution():
-    """For pictures N(m, s^2) with grain g the mean of what they were is m + (x - m) s^2 / (s^2 + g^2)."""
-    model = small_picture_flow().double()
-    spread = 0.1
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()  # all couplings then guess 0 with deviation 1, the decoder its offset 1/2
-        for step in range(0, 6, 3):
-            model.flow.layers[2].flow.layers[step + 1].weight.copy_(torch.eye(4))
-    deviation = (spread**2 + PictureFlow.GRAIN**2) ** 0.5
-    normal = Normal(0.3, deviation)
-    model.log_prob = lambda pictures, captions: normal.log_prob(pictures).flatten(1).sum(1)
-    x = torch.rand(2, 3, 8, 8, generator=rng()).double()
-    wanted = 0.3 + (x - 0.3) * spread**2 / deviation**2
-    assert torch.allclose(model.denoise(x, CAPTIONS[:2]), wanted, atol=1e-9)
+def test_a_sample_is_decoded_with_the_few_of_z_and_the_guess_of_all_others():
+    model = shaken(small_picture_flow()).float()
+    z = torch.randn(3, *model.latent_shape, generator=rng())
+    other_grain = torch.where(model.few, z, torch.randn(z.shape, generator=rng(1)))
+    other_few = torch.where(model.few, torch.randn(z.shape, generator=rng(1)), z)
+    drawn = model.sample(CAPTIONS, z)
+    assert torch.equal(model.sample(CAPTIONS, other_grain), drawn)
+    assert not torch.allclose(model.sample(CAPTIONS, other_few), drawn, atol=0.01)
+    quiet = torch.where(model.few, z, 0.0)
+    assert torch.equal(drawn, model.decode(CAPTIONS, quiet).clamp(0, 1))
 
 
 def test_the_vector_of_a_picture_has_every_number_at_its_pixel_and_decodes_to_the_picture():
@@ -212,7 +207,7 @@ def test_the_vector_of_a_picture_has_every_number_at_its_pixel_and_decodes_to_th
     z = model.encode(pictures, CAPTIONS)
     assert z.shape == pictures.shape == (3, *model.latent_shape)
     assert torch.allclose(model.decode(CAPTIONS, z), pictures, atol=1e-6)
-    leaves = ~model.flow.layers[2].goes_on.view(3, 8, 8)
+    leaves = ~model.few
     changed = pictures.clone()
     changed[0, 2, 5, 5] += 0.1
     assert leaves[2, 5, 5]

@@ -179,21 +179,16 @@ class FewFromMany(nn.Module):
 
 
 class ManyFromFew(nn.Module):
-    """The network of a coupling: draws a picture from a few numbers, and is as sure of every number of it.
-
-    With a deviation for each number of each picture, training would care least where the guess is worst (Seitzer et
-    al., "On the Pitfalls of Heteroscedastic Uncertainty Estimation", ICLR 2022).
-    """
+    """The network of a coupling: draws a picture from a few numbers, and how sure it is of each of the others."""
 
     def __init__(self, decoder: nn.Module, few: Tensor):
         super().__init__()
         self.decoder = decoder
         self.register_buffer("few", few, persistent=False)  # (3, s, s) booleans
-        self.log_deviation = nn.Parameter(torch.tensor(math.log(0.2)))  # pictures vary by about so much
 
     def forward(self, captions: Sequence[str], few: Tensor) -> Tensor:
-        mean = self.decoder(captions, few)[:, ~self.few]  # (n, size - k)
-        return torch.cat([mean, self.log_deviation.expand_as(mean)], dim=1)
+        mean, log_deviation = self.decoder(captions, few).chunk(2, dim=1)  # (n, 3, s, s) each
+        return torch.cat([mean[:, ~self.few], log_deviation[:, ~self.few]], dim=1)
 
 
 class PictureFlow(nn.Module):
@@ -204,9 +199,8 @@ class PictureFlow(nn.Module):
     many numbers are only two (a narrow passage as in Huang et al., "Augmented Normalizing Flows", 2020, but without
     additional numbers, and so with an exact density).
 
-    The pictures get grain of standard deviation ``GRAIN``, without which their density would have no bound; at the end
-    it is taken off again by the flow's own slope, x + GRAIN^2 grad log p(x) (Zhai et al., "Normalizing Flows are
-    Capable Generative Models", 2024).
+    For training, the pictures get grain of standard deviation ``GRAIN``, without which their density would have no
+    bound (normal and not even grain, as in Zhai et al., "Normalizing Flows are Capable Generative Models", 2024).
 
     Args:
         language: of the captions.
@@ -225,10 +219,13 @@ class PictureFlow(nn.Module):
         self.latent_shape = (3, size, size)
         chosen = torch.zeros(3, size, size, dtype=torch.bool)
         chosen[:few, 1::4, 1::4] = True
+        self.register_buffer("few", chosen, persistent=False)
         k = int(chosen.sum())
         self.flow = Flow(
             AffineCoupling(~chosen.flatten(), FewFromMany(PictureEncoder(language, k, size, width), chosen), 8.0),
-            AffineCoupling(chosen.flatten(), ManyFromFew(PictureDecoder(language, k, size, width), chosen), 4.0),
+            AffineCoupling(
+                chosen.flatten(), ManyFromFew(PictureDecoder(language, k, size, width, channels=6), chosen), 4.0
+            ),
             Part(chosen.flatten(), Flow(*(layer for _ in range(steps) for layer in step_of_flow(language, k)))),
         )
 
@@ -262,17 +259,20 @@ class PictureFlow(nn.Module):
         z = latent(z, len(captions), self.latent_shape, None)
         return self.flow.inverse(z.flatten(1), captions).view_as(z)
 
-    @torch.enable_grad()
-    def denoise(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        """Grainy pictures without their grain: the mean of what they may have been (Efron 2011: Tweedie's formula)."""
-        pictures = pictures.detach().requires_grad_()
-        (score,) = torch.autograd.grad(self.log_prob(pictures, captions).sum(), pictures)
-        return (pictures + self.GRAIN**2 * score).detach()
-
+    @torch.no_grad()
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
-        """Pictures ``(n, 3, s, s)`` in [0, 1]; z has the same shape, standard normal, drawn with rng if None."""
+        """Pictures ``(n, 3, s, s)`` in [0, 1] as ``decode`` makes them, but without the grain.
+
+        Numbers that left early are taken as guessed, with z = 0. All that their z would add is the grain, and doubts
+        about single numbers that know nothing of each other.
+
+        Args:
+            captions: n of them.
+            z: ``(n, 3, s, s)``, standard normal, drawn with rng if None.
+            rng: of z.
+        """
         z = latent(z, len(captions), self.latent_shape, rng)
-        return self.denoise(self.decode(captions, z), captions).clamp(0, 1)
+        return self.decode(captions, z * self.few).clamp(0, 1)
 
 
 def step_of_flow(language: Language, size: int) -> tuple[nn.Module, nn.Module, nn.Module]:
