@@ -170,6 +170,27 @@ def test_muon_trains_the_matrices_and_adam_the_rest():
     assert trained == len(list(model.parameters()))
 
 
+def test_muon_trains_a_convolution_as_the_linear_layer_that_it_is():
+    """A kernel as large as the picture is a linear layer; both must take the same steps."""
+    torch.manual_seed(0)
+    convolution, linear = nn.Conv2d(2, 5, 3), nn.Linear(18, 5)
+    with torch.no_grad():
+        linear.weight.copy_(convolution.weight.flatten(1))
+        linear.bias.copy_(convolution.bias)
+    before = linear.weight.detach().clone()
+    x, goal = torch.randn(40, 2, 3, 3, generator=rng()), torch.randn(40, 5, generator=rng(1))
+    for layer, inputs in ((convolution, x), (linear, x.flatten(1))):
+        train(
+            layer,
+            lambda layer, _, inputs=inputs: (layer(inputs).flatten(1) - goal).square().mean(),
+            rng(),
+            steps=20,
+            muon_lr=0.02,
+        )
+    assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=0.01)  # Muon rounds to 16 bits
+    assert (linear.weight - before).abs().mean() > 0.05
+
+
 def test_a_loss_that_is_not_a_number_stops_with_advice():
     with pytest.raises(FloatingPointError, match="lower lr"):
         train(make_model(), lambda model, generator: model.weight.sum() * float("nan"), rng(), steps=5)
