@@ -67,6 +67,9 @@ class UNet(nn.Module):
         self.finer = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
         self.join = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs)
         points = (size // 2**levels) ** 2
+        self.layout = nn.Sequential(
+            nn.Linear(condition, widths[-1] * points), nn.Unflatten(1, (widths[-1], size // 2**levels, -1))
+        )
         self.looks = nn.ModuleList(Attention(widths[-1], points) for _ in range(2))
         self.end = nn.Sequential(
             nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2)
@@ -78,6 +81,8 @@ class UNet(nn.Module):
         h, seen = self.begin(x), []
         for level, stage in enumerate(self.down):
             h = self.coarser[level - 1](h) if level else h
+            if level == len(self.coarser):
+                h = h + self.layout(condition)
             for block in stage:
                 h = block(h, condition)
             seen.append(h)

@@ -178,17 +178,15 @@ def test_muon_trains_a_convolution_as_the_linear_layer_that_it_is():
         linear.weight.copy_(convolution.weight.flatten(1))
         linear.bias.copy_(convolution.bias)
     before = linear.weight.detach().clone()
-    x, goal = torch.randn(40, 2, 3, 3, generator=rng()), torch.randn(40, 5, generator=rng(1))
-    for layer, inputs in ((convolution, x), (linear, x.flatten(1))):
-        train(
-            layer,
-            lambda layer, _, inputs=inputs: (layer(inputs).flatten(1) - goal).square().mean(),
-            rng(),
-            steps=20,
-            muon_lr=0.02,
-        )
-    assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=0.01)  # Muon rounds to 16 bits
-    assert (linear.weight - before).abs().mean() > 0.05
+    x, goal = torch.randn(40, 2, 3, 3, generator=rng()), torch.rand(40, 5, generator=rng())
+
+    def loss(layer, _):
+        return (layer(x if layer is convolution else x.flatten(1)).flatten(1) - goal).square().mean()
+
+    for layer in (convolution, linear):
+        train(layer, loss, rng(), steps=20, muon_lr=0.02, ema_decay=0.0)
+    assert (linear.weight - before).abs().mean() > 0.02
+    assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=5e-3)  # Muon rounds to 16 bits
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice():
