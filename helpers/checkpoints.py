@@ -66,7 +66,7 @@ RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
-    "diffusion": Recipe(build_diffusion, size=16, batch=32, budget={"steps": 20_000, "lr": 3e-3, "muon_lr": 0.02}),
+    "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 10_000, "lr": 3e-3, "muon_lr": 0.02}),
     "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
 }
 

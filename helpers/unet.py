@@ -40,8 +40,8 @@ class UNet(nn.Module):
     """From a picture and a vector to a picture: down to coarser grids and up again, with what was seen on the way down.
 
     Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015; with
-    attention on the coarsest grid (Ho et al. 2020, appendix B). The finest grid has a point for each block of 2 x 2
-    pixels: at full size convolutions would cost the most and see the least.
+    attention on the coarsest grid (Ho et al. 2020, appendix B), to which the vector gives a first layout. The finest
+    grid has a point for each block of 2 x 2 pixels: at full size convolutions would cost the most and see the least.
 
     Args:
         condition: numbers in the vector.
