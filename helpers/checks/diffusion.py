@@ -66,8 +66,9 @@ def step_with_less_noise(answer) -> None:
         "the picture should be scaled by the square root of before, where you go, not of now": (
             now.sqrt() * picture + (1 - before).sqrt() * noise
         ),
-        "the old noise is missing: find it with to_noise and keep some of it": signal,
-        "you add x_t where its noise should stand: to_noise(picture, x_t, now)": signal + (1 - before).sqrt() * x_t,
+        "the old noise is missing: work out what noise is in x_t, and keep some of it": signal,
+        "you add x_t where its noise should stand: take the picture's part away first": signal
+        + (1 - before).sqrt() * x_t,
     }
     for hint, mistaken in wrong.items():
         require(not torch.allclose(value, mistaken, atol=1e-4), hint)

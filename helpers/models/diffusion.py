@@ -28,7 +28,7 @@ def linear_schedule(steps: int) -> Tensor:
     alpha_bar = exp(- integral of beta) (Song et al., "Score-Based Generative Modeling through Stochastic Differential
     Equations", ICLR 2021, eq. 33).
     """
-    u = _share_of_the_way(steps)
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
     return torch.exp(-(0.1 * u + (20 - 0.1) * u.square() / 2))
 
 
@@ -37,16 +37,10 @@ def cosine_schedule(steps: int) -> Tensor:
 
     As there, no single step takes away more than 0.999 of what is left; only the last steps would.
     """
-    angle = (_share_of_the_way(steps) + 0.008) / 1.008 * math.pi / 2
-    alpha_bar = angle.cos().square()
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
+    alpha_bar = ((u + 0.008) / 1.008 * math.pi / 2).cos().square()
     alpha = (alpha_bar[1:] / alpha_bar[:-1]).clamp(min=1 - 0.999)
     return torch.cat([torch.ones(1, dtype=torch.float64), alpha.cumprod(0)])
-
-
-def _share_of_the_way(steps: int) -> Tensor:
-    if steps < 1:
-        raise ValueError(f"a schedule needs at least one step, not {steps}")
-    return torch.arange(steps + 1, dtype=torch.float64) / steps
 
 
 def add_noise(x: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -77,11 +71,6 @@ def to_picture(predicts: str, prediction: Tensor, x_t: Tensor, alpha_bar: Tensor
     return (x_t - spread * prediction) / signal
 
 
-def to_noise(picture: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The noise that is in x_t if this is the picture in it; alpha_bar below 1."""
-    return (x_t - alpha_bar.sqrt() * picture) / (1 - alpha_bar).sqrt()
-
-
 # ---- The way back ----
 
 
@@ -107,8 +96,9 @@ def ddim_step(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor, fresh: 
         eta: how much of the noise is exchanged for new: 0 none, 1 as much as DDPM.
     """
     sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)).sqrt()
+    noise = (x_t - now.sqrt() * picture) / (1 - now).sqrt()  # what must be in x_t if the picture is
     kept = (1 - before - sigma.square()).clamp(min=0).sqrt()
-    return before.sqrt() * picture + kept * to_noise(picture, x_t, now) + sigma * fresh
+    return before.sqrt() * picture + kept * noise + sigma * fresh
 
 
 def denoise(
@@ -158,12 +148,16 @@ class Diffusion(nn.Module):
         network: called with captions, x_t ``(n, 3, s, s)`` and alpha_bar ``(n,)``, gives what it predicts in the shape
             of x_t; ``network.language`` is the language of its captions.
         size: of the pictures, in pixels.
-        alpha_bar: a schedule, ``(T + 1,)``.
+        alpha_bar: a schedule, ``(T + 1,)``, from 1 down.
         predicts: ``"noise"``, ``"picture"`` or ``"velocity"``.
     """
 
     def __init__(self, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "velocity"):
         super().__init__()
+        if alpha_bar.ndim != 1 or not (alpha_bar.diff() < 0).all() or not 0 <= alpha_bar[-1] < alpha_bar[0] == 1:
+            raise ValueError(
+                "a schedule is one row of alpha_bar that falls at every step, from 1 to 0 or a little more"
+            )
         if predicts not in ("noise", "picture", "velocity"):
             raise ValueError(f"a network can predict noise, picture or velocity, not {predicts!r}")
         self.network, self.predicts = network, predicts
