@@ -37,8 +37,8 @@ def train(
         steps: the budget in steps: the same seed gives the same weights.
         seconds: the budget in seconds instead: the machine decides how many steps that is.
         lr: the highest learning rate of Adam (Kingma and Ba 2015).
-        muon_lr: if given, the weights of linear layers are trained by Muon at this learning rate (Jordan 2024), which
-            gives every step the same length in all directions; all else by Adam.
+        muon_lr: if given, the weights of linear and convolutional layers are trained by Muon at this learning rate
+            (Jordan 2024), which gives every step the same length in all directions; all else by Adam.
         ema_decay: weight of the past in the exponential moving average of the weights.
         checkpoint: a file. The state is stored there now and then, and a run that finds it goes on from it; with a
             budget in steps it ends with the same weights as an unbroken one. It is removed at the end.
@@ -88,13 +88,33 @@ def train(
     return losses
 
 
+class MatrixMuon(torch.optim.Muon):
+    """Muon, which is for matrices, for kernels of convolutions too: a row for each channel that they make."""
+
+    def __init__(self, weights: list[nn.Parameter], lr: float):
+        self.weights = weights
+        self.matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in weights]  # the same numbers, laid out
+        super().__init__(self.matrices, lr=lr, weight_decay=0.0)
+
+    def step(self) -> None:
+        """One step along the gradients of the weights."""
+        for matrix, weight in zip(self.matrices, self.weights, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        super().step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the weights."""
+        for weight in self.weights:
+            weight.grad = None
+
+
 def _optimizers(model: nn.Module, lr: float, muon_lr: float | None) -> list[torch.optim.Optimizer]:
     if muon_lr is None:
         return [torch.optim.Adam(model.parameters(), lr=lr, betas=BETAS)]
-    linear = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
-    chosen = {id(weight) for weight in linear}
+    weights = [module.weight for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    chosen = {id(weight) for weight in weights}
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    return [torch.optim.Muon(linear, lr=muon_lr, weight_decay=0.0), torch.optim.Adam(others, lr=lr, betas=BETAS)]
+    return [MatrixMuon(weights, muon_lr), torch.optim.Adam(others, lr=lr, betas=BETAS)]
 
 
 def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict]:

@@ -24,6 +24,7 @@ def draw_all() -> None:
     bend_a_grid()
     redraw(torch.Generator().manual_seed(6))
     undo(torch.Generator().manual_seed(7))
+    denoise(torch.Generator().manual_seed(7))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -83,6 +84,15 @@ def undo(rng: torch.Generator) -> None:
     z = model.encode(model.grainy(real, rng), captions)
     pictures = torch.cat([real, ((z + 3) / 6).clamp(0, 1), model.sample(captions, rng=rng)])
     _store(figures.show(pictures, alt="undone", columns=7, pixels=64).image, "undone.png")
+
+
+def denoise(rng: torch.Generator) -> None:
+    """Notebook 7: three pictures on their way from noise, in twenty steps."""
+    model = checkpoints.load("diffusion")
+    way = [(x + 2) / 4 for x, _ in model.trajectory(dogs.LANGUAGE.sample(3, rng), rng=rng, steps=20)]
+    pictures = torch.stack(way)[[0, 4, 8, 12, 15, 17, 19]]  # (7, 3, 3, 16, 16)
+    picture = figures.show(pictures.transpose(0, 1).flatten(0, 1), alt="denoised", columns=7, pixels=64)
+    _store(picture.image, "denoised.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

@@ -413,6 +413,158 @@ WRONG_ANSWERS = [
         "import math\ndef bits_per_dim(p, n): return (8 - p / (n * math.log(2))).mean()",
         "one number for each picture",
     ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return x[0]",
+        "the shape of x",
+    ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return alpha_bar.sqrt() * x + (1 - alpha_bar) * noise",
+        "needs the standard deviation",
+    ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return alpha_bar * x + (1 - alpha_bar) * noise",
+        "both factors need a square root",
+    ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return x + (1 - alpha_bar).sqrt() * noise",
+        "never becomes standard normal",
+    ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return (1 - alpha_bar).sqrt() * x + alpha_bar.sqrt() * noise",
+        "are exchanged",
+    ),
+    (
+        "07_diffusion",
+        "exercise-add-noise",
+        "def add_noise(x, noise, alpha_bar): return alpha_bar.sqrt() * x + (1 - alpha_bar.sqrt()) * noise",
+        "squares of both factors",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before).sqrt() * fresh",
+        "no fresh noise should come in",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before) * noise + sigma * fresh",
+        "take the square root of 1 - before",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - now).sqrt() * noise + sigma * fresh",
+        "the noise of the old level",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return now.sqrt() * picture + (1 - before).sqrt() * noise + sigma * fresh",
+        "where you go, not of now",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture",
+        "the old noise is missing",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before).sqrt() * x_t",
+        "where its noise should stand",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before).sqrt() * noise",
+        "yours never does",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before).sqrt() * noise + sigma * fresh",
+        "old noise must go",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
+        "    return before.sqrt() * picture + (1 - before - sigma**4).sqrt() * noise + sigma**2 * fresh",
+        "sigma is the square root",
+    ),
+    (
+        "07_diffusion",
+        "exercise-ddim-step",
+        "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
+        "    noise, sigma = ddim_parts(x_t, picture, now, before, 0.5 * eta)\n"
+        "    return before.sqrt() * picture + (1 - before - sigma**2).clamp(min=0).sqrt() * noise + sigma * fresh",
+        "yours is 0.289",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return told + scale * (untold - told)",
+        "exchanged",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return told + scale * (told - untold)",
+        "start from the one without",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return scale * (told - untold)",
+        "where does the direction start",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return untold + scale * told",
+        "not the prediction itself",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return scale * told",
+        "only what the caption changes",
+    ),
+    (
+        "07_diffusion",
+        "exercise-guidance",
+        "def classifier_free_guidance(told, untold, scale): return torch.lerp(untold, told, min(scale, 1.0))",
+        "a straight line in the scale",
+    ),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -424,6 +576,10 @@ def right(p):
 
 def angle(a, b):
     return torch.arccos(a @ b / (a.norm() * b.norm()))
+
+def ddim_parts(x_t, picture, now, before, eta):
+    sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)).sqrt()
+    return (x_t - now.sqrt() * picture) / (1 - now).sqrt(), sigma
 
 def slerp_right(a, b, t):
     omega = angle(a, b)

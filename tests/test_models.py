@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from helpers import checkpoints, dogs, judge, models, palette
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
 from helpers.models.autoregressive import PixelByPixel, angles, turn
+from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.independent import IndependentPixels
 from helpers.models.mixture import MixtureOfGaussians
 from helpers.models.vae import VAE, TwoStageVAE
+from helpers.unet import Denoiser
 
 CAPTIONS = ["a running dog", "a small white dog running left on the sand"]
 
@@ -71,7 +73,12 @@ def flow(size=8):
     return PictureFlow(dogs.LANGUAGE, size, width=8, steps=2).eval()
 
 
-MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, flow])
+def diffusion(size=8):
+    torch.manual_seed(0)
+    return Diffusion(Denoiser(dogs.LANGUAGE, size, width=32), size, cosine_schedule(20)).eval()
+
+
+MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, flow, diffusion])
 
 # ---- The one interface ----
 

@@ -30,6 +30,7 @@ CLAIMS = {
     "04_random_vector": ["L13", "L14", "L15", "L16"],
     "05_vae": ["L17", "L18", "L19"],
     "06_flow": ["L20", "L21", "L22"],
+    "07_diffusion": ["L23", "L24"],
 }
 COURSE = [
     "00_start_here",

@@ -170,6 +170,25 @@ def test_muon_trains_the_matrices_and_adam_the_rest():
     assert trained == len(list(model.parameters()))
 
 
+def test_muon_trains_a_convolution_as_the_linear_layer_that_it_is():
+    """A kernel as large as the picture is a linear layer; both must take the same steps."""
+    torch.manual_seed(0)
+    convolution, linear = nn.Conv2d(2, 5, 3), nn.Linear(18, 5)
+    with torch.no_grad():
+        linear.weight.copy_(convolution.weight.flatten(1))
+        linear.bias.copy_(convolution.bias)
+    before = linear.weight.detach().clone()
+    x, goal = torch.randn(40, 2, 3, 3, generator=rng()), torch.rand(40, 5, generator=rng())
+
+    def loss(layer, _):
+        return (layer(x if layer is convolution else x.flatten(1)).flatten(1) - goal).square().mean()
+
+    for layer in (convolution, linear):
+        train(layer, loss, rng(), steps=20, muon_lr=0.02, ema_decay=0.0)
+    assert (linear.weight - before).abs().mean() > 0.02
+    assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=5e-3)  # Muon rounds to 16 bits
+
+
 def test_a_loss_that_is_not_a_number_stops_with_advice():
     with pytest.raises(FloatingPointError, match="lower lr"):
         train(make_model(), lambda model, generator: model.weight.sum() * float("nan"), rng(), steps=5)

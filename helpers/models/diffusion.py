@@ -1,0 +1,230 @@
+"""Diffusion models: add noise until nothing is left of the picture, and learn to take it away again.
+
+After t steps, what is left of a picture x_0 is (Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models",
+NeurIPS 2020, eq. 4), with alpha_bar_t falling from 1 to nearly 0:
+
+    q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)
+
+Index t counts the steps of noise: a schedule holds alpha_bar_0 = 1, alpha_bar_1, ..., alpha_bar_T.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helpers.layers import latent
+
+# ---- The way to noise ----
+
+
+def linear_schedule(steps: int) -> Tensor:
+    """alpha_bar_0 to alpha_bar_T ``(steps + 1,)`` float64, for noise that grows linearly with time.
+
+    Ho et al. (2020, section 4) let beta rise from 0.0001 to 0.02 in 1,000 steps. With T times as few, each step must do
+    T times as much; taken literally that asks for beta >= 1 below T = 20. The limit of small steps has no such edge:
+    alpha_bar = exp(- integral of beta) (Song et al., "Score-Based Generative Modeling through Stochastic Differential
+    Equations", ICLR 2021, eq. 33).
+    """
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
+    return torch.exp(-(0.1 * u + (20 - 0.1) * u.square() / 2))
+
+
+def cosine_schedule(steps: int) -> Tensor:
+    """alpha_bar_0 to alpha_bar_T ``(steps + 1,)`` float64 (Nichol and Dhariwal, ICML 2021, eq. 17).
+
+    As there, no single step takes away more than 0.999 of what is left; only the last steps would.
+    """
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
+    alpha_bar = ((u + 0.008) / 1.008 * math.pi / 2).cos().square()
+    alpha = (alpha_bar[1:] / alpha_bar[:-1]).clamp(min=1 - 0.999)
+    return torch.cat([torch.ones(1, dtype=torch.float64), alpha.cumprod(0)])
+
+
+def add_noise(x: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x_t from x_0 in one jump: ``(n, ...)`` twice and alpha_bar, which broadcasts, to ``(n, ...)``."""
+    return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * noise
+
+
+# ---- What a network can be asked for ----
+
+
+def target(predicts: str, x: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """What a network that predicts ``"noise"``, ``"picture"`` or ``"velocity"`` should answer.
+
+    The velocity is how x_t changes as picture turns into noise along a quarter of a circle (Salimans and Ho,
+    "Progressive Distillation for Fast Sampling of Diffusion Models", ICLR 2022, appendix D).
+    """
+    velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x
+    return {"noise": noise, "picture": x, "velocity": velocity}[predicts]
+
+
+def to_picture(predicts: str, prediction: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """The picture that a prediction stands for, given x_t: the inverse of ``target``."""
+    signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    if predicts == "picture":
+        return prediction
+    if predicts == "velocity":
+        return signal * x_t - spread * prediction
+    return (x_t - spread * prediction) / signal
+
+
+# ---- The way back ----
+
+
+def posterior(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of q(x_{t-1} | x_t, x_0 = picture): one ancestral step of DDPM (Ho et al. 2020, eq. 6, 7).
+
+    Args:
+        x_t, picture: ``(n, ...)``.
+        now, before: alpha_bar of this step and of the one that it leads to.
+    """
+    beta = 1 - now / before
+    mean = (before.sqrt() * beta * picture + (now / before).sqrt() * (1 - before) * x_t) / (1 - now)
+    return mean, (1 - before) / (1 - now) * beta
+
+
+def ddim_step(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor, fresh: Tensor, eta: float) -> Tensor:
+    """From x_t to a level with less noise (Song, Meng and Ermon, "DDIM", ICLR 2021, eq. 12, 16).
+
+    Args:
+        x_t, picture: ``(n, ...)``; the picture is what is believed to be in x_t.
+        now, before: alpha_bar of x_t and of the level to go to; any level with less noise will do.
+        fresh: new noise, ``(n, ...)``.
+        eta: how much of the noise is exchanged for new: 0 none, 1 as much as DDPM.
+    """
+    sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)).sqrt()
+    noise = (x_t - now.sqrt() * picture) / (1 - now).sqrt()  # what must be in x_t if the picture is
+    kept = (1 - before - sigma.square()).clamp(min=0).sqrt()
+    return before.sqrt() * picture + kept * noise + sigma * fresh
+
+
+def denoise(
+    estimate: Callable[[Tensor, Tensor], Tensor],
+    z: Tensor,
+    alpha_bars: Tensor,
+    eta: float = 0.0,
+    rng: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """From pure noise to pictures, one level after the other.
+
+    Args:
+        estimate: called with x_t and alpha_bar_t, gives the picture that it believes to be in x_t.
+        z: the noise to begin with.
+        alpha_bars: the levels of noise from 1 down, as a schedule or a part of one.
+        eta: see ``ddim_step``.
+        rng: the source of fresh noise; not needed if eta is 0.
+
+    Yields:
+        After each step x at the new level, and the estimate that led there; in the end they are the same.
+    """
+    if eta > 0 and rng is None:
+        raise ValueError("fresh noise needs a source where eta is not 0: rng=torch.Generator().manual_seed(0)")
+    x = z
+    levels = alpha_bars.to(z.dtype).flip(0)
+    for now, before in itertools.pairwise(levels):
+        picture = estimate(x, now)
+        fresh = torch.randn(x.shape, generator=rng) if eta > 0 else torch.zeros_like(x)
+        x = ddim_step(x, picture, now, before, fresh, eta)
+        yield x, picture
+
+
+def classifier_free_guidance(with_caption: Tensor, without: Tensor, scale: float) -> Tensor:
+    """What the caption changes, taken ``scale`` times (Ho and Salimans 2022, eq. 6, with w = scale - 1).
+
+    0 does not listen to the caption, 1 does as it was trained to, more listens harder.
+    """
+    return without + scale * (with_caption - without)
+
+
+class Diffusion(nn.Module):
+    """A diffusion model of pictures.
+
+    Inside, a picture runs from -2 to 2, so that its numbers vary about as much as the noise does.
+
+    Args:
+        network: called with captions, x_t ``(n, 3, s, s)`` and alpha_bar ``(n,)``, gives what it predicts in the shape
+            of x_t; ``network.language`` is the language of its captions.
+        size: of the pictures, in pixels.
+        alpha_bar: a schedule, ``(T + 1,)``, from 1 down.
+        predicts: ``"noise"``, ``"picture"`` or ``"velocity"``.
+    """
+
+    def __init__(self, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "velocity"):
+        super().__init__()
+        if alpha_bar.ndim != 1 or not (alpha_bar.diff() < 0).all() or not 0 <= alpha_bar[-1] < alpha_bar[0] == 1:
+            raise ValueError(
+                "a schedule is one row of alpha_bar that falls at every step, from 1 to 0 or a little more"
+            )
+        if predicts not in ("noise", "picture", "velocity"):
+            raise ValueError(f"a network can predict noise, picture or velocity, not {predicts!r}")
+        self.network, self.predicts = network, predicts
+        self.alpha_bar = alpha_bar.float()
+        self.latent_shape = (3, size, size)
+
+    def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
+        """Mean squared error of the prediction at a random step for each picture of ``(n, 3, s, s)`` in [0, 1]."""
+        x = 4 * pictures - 2
+        alpha_bar = self.alpha_bar[torch.randint(1, len(self.alpha_bar), (len(x), 1, 1, 1), generator=rng)]
+        noise = torch.randn(x.shape, generator=rng)
+        prediction = self.network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
+        return (prediction - target(self.predicts, x, noise, alpha_bar)).square().mean()
+
+    def estimate(self, x_t: Tensor, alpha_bar: Tensor, captions: Sequence[str], guidance: float = 1.0) -> Tensor:
+        """The picture in x_t, between -2 and 2: ``(n, 3, s, s)`` and one alpha_bar for all to ``(n, 3, s, s)``."""
+        levels = alpha_bar.expand(len(x_t))
+        prediction = self.network(captions, x_t, levels)
+        if guidance != 1:
+            nothing = [self.network.language.captions[0]] * len(x_t)  # the caption that leaves everything open
+            prediction = classifier_free_guidance(prediction, self.network(nothing, x_t, levels), guidance)
+        return to_picture(self.predicts, prediction, x_t, alpha_bar).clamp(-2, 2)
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        steps: int = 20,
+        eta: float = 0.0,
+        guidance: float = 1.0,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole way of ``sample``: after each step x_t, and the picture that the network saw in the x_t before.
+
+        Yields:
+            Twice ``(n, 3, s, s)``; the first as the network sees it, the second as a picture in [0, 1].
+        """
+        if not 1 <= steps < len(self.alpha_bar):
+            raise ValueError(f"steps must be from 1 to {len(self.alpha_bar) - 1}, not {steps}")
+        z = latent(z, len(captions), self.latent_shape, rng)
+        levels = self.alpha_bar[torch.linspace(0, len(self.alpha_bar) - 1, steps + 1).round().long()]
+
+        def estimate(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+            return self.estimate(x_t, alpha_bar, captions, guidance)
+
+        for x, picture in denoise(estimate, z, levels, eta, rng):
+            yield x, (picture + 2) / 4
+
+    def sample(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        steps: int = 20,
+        eta: float = 0.0,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Pictures ``(n, 3, s, s)`` in [0, 1].
+
+        Args:
+            captions: n of them.
+            z: the noise to begin with, ``(n, 3, s, s)``, standard normal, drawn with rng if None.
+            rng: of z, and of fresh noise where eta is not 0.
+            steps: of denoising, at most T; equally spaced in the schedule.
+            eta: 0 for DDIM, which makes one picture of one z; 1 for DDPM.
+            guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
+        """
+        *_, (_, picture) = self.trajectory(captions, z, rng, steps, eta, guidance)
+        return picture.clamp(0, 1)

@@ -1,0 +1,128 @@
+"""One U-Net for everything that turns pictures into pictures, from 16 x 16 to 64 x 64."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helpers.captions import Language
+from helpers.layers import CaptionEmbedding, ConvResidual
+
+
+class Attention(nn.Module):
+    """Every point of a grid looks at every other (Vaswani et al., "Attention Is All You Need", NeurIPS 2017, eq. 1).
+
+    Args:
+        channels: of the grid; a multiple of 32, the channels of one head.
+        points: of the grid, each with a learned place of its own.
+    """
+
+    def __init__(self, channels: int, points: int):
+        super().__init__()
+        self.heads = channels // 32
+        self.norm = nn.GroupNorm(8, channels)
+        self.place = nn.Parameter(0.02 * torch.randn(points, channels))
+        self.ask = nn.Linear(channels, 3 * channels)
+        self.answer = nn.Linear(channels, channels)
+        nn.init.zeros_(self.answer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, channels, h, w)`` with h * w points to the same shape."""
+        points = self.norm(x).flatten(2).transpose(1, 2) + self.place  # (n, points, channels)
+        heads = self.ask(points).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        seen = nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (n, points, channels)
+        return x + self.answer(seen).transpose(1, 2).view_as(x)
+
+
+class UNet(nn.Module):
+    """From a picture and a vector to a picture: down to coarser grids and up again, with what was seen on the way down.
+
+    Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015; with
+    attention on the coarsest grid (Ho et al. 2020, appendix B), to which the vector gives a first layout. The finest
+    grid has a point for each block of 2 x 2 pixels: at full size convolutions would cost the most and see the least.
+
+    Args:
+        condition: numbers in the vector.
+        size: of the picture, in pixels; a multiple of 2 ** levels.
+        channels: of the picture.
+        width: channels on the finest grid, a multiple of 32; on every other twice as many.
+        levels: number of grids, each half as fine as the one before.
+        blocks: residual blocks on each grid, on the way down and again on the way up.
+    """
+
+    def __init__(
+        self, condition: int, size: int = 16, channels: int = 3, width: int = 64, levels: int = 2, blocks: int = 1
+    ):
+        super().__init__()
+        widths = [width] + [2 * width] * (levels - 1)
+        pairs = list(itertools.pairwise(widths))
+        self.begin = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, width, 3, padding=1))
+        self.down, self.up = (
+            nn.ModuleList(nn.ModuleList(ConvResidual(w, condition) for _ in range(blocks)) for w in widths)
+            for _ in range(2)
+        )
+        self.coarser = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.finer = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
+        self.join = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs)
+        points = (size // 2**levels) ** 2
+        self.layout = nn.Sequential(
+            nn.Linear(condition, widths[-1] * points), nn.Unflatten(1, (widths[-1], size // 2**levels, -1))
+        )
+        self.looks = nn.ModuleList(Attention(widths[-1], points) for _ in range(2))
+        self.end = nn.Sequential(
+            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2)
+        )
+        nn.init.zeros_(self.end[2].weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """``(n, channels, size, size)`` and ``(n, condition)`` to ``(n, channels, size, size)``."""
+        h, seen = self.begin(x), []
+        for level, stage in enumerate(self.down):
+            h = self.coarser[level - 1](h) if level else h
+            if level == len(self.coarser):
+                h = h + self.layout(condition)
+            for block in stage:
+                h = block(h, condition)
+            seen.append(h)
+        h = self.looks[0](h)
+        for level in reversed(range(len(self.up))):
+            if level < len(self.finer):
+                h = self.join[level](torch.cat([self.finer[level](h), seen[level]], dim=1))
+            for block in self.up[level]:
+                h = block(h, condition)
+            if level == len(self.finer):
+                h = self.looks[1](h)
+        return self.end(h)
+
+
+class Denoiser(nn.Module):
+    """A U-Net that is told the caption, and how much noise there is.
+
+    It hears the amount of noise and not the number of the step: so it does not mind how many steps a schedule has.
+
+    Args:
+        language: of the captions.
+        size, channels, width, levels, blocks: see ``UNet``.
+    """
+
+    CONDITION = 128
+    WAVES = 16  # frequencies in which the amount of noise is told, up to 60 radians for each radian
+
+    def __init__(self, language: Language, size: int = 16, **options: int):
+        super().__init__()
+        self.language = language
+        self.caption = CaptionEmbedding(language, 128)
+        self.noise = nn.Sequential(nn.Linear(2 * self.WAVES, 128), nn.SiLU())
+        self.mix = nn.Sequential(
+            nn.Linear(256, self.CONDITION), nn.SiLU(), nn.Linear(self.CONDITION, self.CONDITION), nn.SiLU()
+        )
+        self.unet = UNet(self.CONDITION, size, **options)
+
+    def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
+        """``n`` captions, ``(n, channels, size, size)`` and alpha_bar of each, ``(n,)``, to the shape of x."""
+        angle = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())  # from 0, all picture, to pi / 2, all noise
+        waves = angle[:, None] * torch.logspace(0, math.log10(60), self.WAVES).to(angle)
+        told = self.noise(torch.cat([waves.sin(), waves.cos()], dim=1))
+        return self.unet(x, self.mix(torch.cat([self.caption(captions), told], dim=1)))
