@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from helpers import checkpoints, dogs, judge, models, palette
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
 from helpers.models.autoregressive import PixelByPixel, angles, turn
+from helpers.models.gan import GAN, Discriminator
 from helpers.models.independent import IndependentPixels
 from helpers.models.mixture import MixtureOfGaussians
 from helpers.models.vae import VAE, TwoStageVAE
@@ -65,7 +66,12 @@ def two_stage_vae(size=8):
     return TwoStageVAE(dogs.LANGUAGE, 4, size, width=8).eval()
 
 
-MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae])
+def gan(size=8):
+    torch.manual_seed(0)
+    return GAN(PictureDecoder(dogs.LANGUAGE, 4, size, width=8), Discriminator(dogs.LANGUAGE, size, width=8), 4).eval()
+
+
+MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, gan])
 
 # ---- The one interface ----
 

@@ -29,6 +29,7 @@ CLAIMS = {
     "03_pixel_independence": ["L10", "L11", "L12"],
     "04_random_vector": ["L13", "L14", "L15", "L16"],
     "05_vae": ["L17", "L18", "L19"],
+    "08_gan": ["L25", "L26", "L27", "L28"],
 }
 COURSE = [
     "00_start_here",
