@@ -23,6 +23,7 @@ def draw_all() -> None:
     paste_pieces(torch.Generator().manual_seed(5))
     bend_a_grid()
     redraw(torch.Generator().manual_seed(6))
+    show_the_game(torch.Generator().manual_seed(8))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -72,6 +73,17 @@ def redraw(rng: torch.Generator) -> None:
         redrawn = model.first.sample(captions, model.first.encode(real, captions)[0])
     pictures = torch.cat([real, redrawn, model.sample(captions, rng=rng)])
     _store(figures.show(pictures, alt="redrawn", columns=7, pixels=64).image, "redrawn.png")
+
+
+def show_the_game(rng: torch.Generator) -> None:
+    """Notebook 8: what the generator draws untrained, and after its game, for the same captions."""
+    model = checkpoints.load("gan")
+    torch.manual_seed(8)
+    untrained = checkpoints.RECIPES["gan"].build(rng)
+    captions = dogs.LANGUAGE.sample(7, rng)
+    z = torch.randn(7, *model.latent_shape, generator=rng)
+    pictures = torch.cat([untrained.sample(captions, z), model.sample(captions, z)])
+    _store(figures.show(pictures, alt="game", columns=7, pixels=64).image, "game.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

@@ -1,12 +1,14 @@
 """The GAN: the game where everything is known, the players' gradients, and what keeps them from running in circles."""
 
+import json
 import math
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
-from helpers import dogs
+from helpers import checkpoints, dogs, judge
 from helpers.layers import PictureDecoder
 from helpers.models.gan import (
     GAN,
@@ -220,3 +222,26 @@ def test_a_gan_goes_through_the_one_loop_and_what_it_makes_comes_nearer():
     train(model, lambda model, generator: model.loss(*batch(16, generator), generator), rng(), **budget)
     assert apart() < before / 3
     assert isinstance(model.generator, PictureDecoder)
+
+
+# ---- What the course ships ----
+
+
+def test_the_shipped_generator_does_what_is_asked_and_shows_many_answers():
+    model = checkpoints.load("gan")
+    captions = dogs.LANGUAGE.sample(300, rng(1))
+    real = dogs.draw(dogs.sample_scenes(captions, rng(3)), 16)
+    drawn = model.sample(captions, rng=rng(2))
+    untrained = checkpoints.build_gan(rng()).sample(captions, rng=rng(2))
+    assert judge.faithful(drawn, captions) > 0.75
+    assert judge.frechet_distance(drawn, real) < 0.3 * judge.frechet_distance(untrained, real)
+    one = model.sample(["a running dog"] * 192, rng=rng(4))
+    assert len(judge.read(one).scenes.attributes.unique(dim=0)) > 50
+
+
+def test_its_recipe_is_stored_with_it():
+    with safe_open(checkpoints.FOLDER / "gan.safetensors", "pt") as stored:
+        recipe = json.loads(stored.metadata()["recipe"])
+    made_by = checkpoints.RECIPES["gan"]
+    expected = {"seed": made_by.seed, "batch": made_by.batch, **made_by.budget}
+    assert recipe == json.loads(json.dumps(expected))
