@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,9 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from helpers import dogs, palette
+from helpers.layers import PictureDecoder
 from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
+from helpers.models.gan import GAN, Discriminator
 from helpers.models.vae import TwoStageVAE
 from helpers.training import train
 from helpers.unet import Denoiser
@@ -36,14 +39,14 @@ class Recipe:
         build: gives the untrained model, by the given randomness; without, an empty one, for weights to be loaded.
         size: of its pictures, in pixels.
         batch: pictures in a batch.
-        budget: what ``training.train`` is told: steps and learning rates.
+        budget: what ``training.train`` is told: steps, learning rates and the like.
         seed: of the weights and of the batches.
     """
 
     build: Callable[[torch.Generator | None], nn.Module]
     size: int
     batch: int
-    budget: dict[str, float]
+    budget: dict[str, Any]
     seed: int = 0
 
 
@@ -68,6 +71,12 @@ def build_flow(rng: torch.Generator | None) -> PictureFlow:
     return PictureFlow(dogs.LANGUAGE, size=16)
 
 
+def build_gan(rng: torch.Generator | None) -> GAN:
+    """A decoder of sixty-four numbers and its opponent, at 16 by 16 pixels."""
+    generator = PictureDecoder(dogs.LANGUAGE, latent_size=64, size=16, width=48)
+    return GAN(generator, Discriminator(dogs.LANGUAGE, size=16, width=48), latent_size=64, gamma=0.3)
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
@@ -75,6 +84,12 @@ RECIPES = {
     "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 10_000, "lr": 3e-3, "muon_lr": 0.02}),
     "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
     "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 11_000, "lr": 3e-3}),
+    "gan": Recipe(
+        build_gan,
+        size=16,
+        batch=32,
+        budget={"steps": 5_000, "lr": 3e-4, "part_lr": {"discriminator": 1.2e-3}, "betas": (0.0, 0.99)},
+    ),
 }
 
 

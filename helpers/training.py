@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +25,8 @@ def train(
     seconds: float | None = None,
     lr: float = 2e-3,
     muon_lr: float | None = None,
+    part_lr: Mapping[str, float] | None = None,
+    betas: tuple[float, float] = BETAS,
     ema_decay: float = 0.999,
     checkpoint: Path | None = None,
 ) -> list[float]:
@@ -39,6 +41,9 @@ def train(
         lr: the highest learning rate of Adam (Kingma and Ba 2015).
         muon_lr: if given, the weights of linear and convolutional layers are trained by Muon at this learning rate
             (Jordan 2024), which gives every step the same length in all directions; all else by Adam.
+        part_lr: learning rates of Adam for parts of the model, by attribute, where another than ``lr`` is wanted: two
+            players of a game may learn at different paces.
+        betas: of Adam: how much of the past gradient and of its past size goes into a step.
         ema_decay: weight of the past in the exponential moving average of the weights.
         checkpoint: a file. The state is stored there now and then, and a run that finds it goes on from it; with a
             budget in steps it ends with the same weights as an unbroken one. It is removed at the end.
@@ -52,7 +57,7 @@ def train(
     """
     if (steps is None) == (seconds is None):
         raise ValueError("give a budget, either steps=... or seconds=...")
-    optimizers = _optimizers(model, lr, muon_lr)
+    optimizers = _optimizers(model, lr, muon_lr, part_lr or {}, betas)
     highest = [group["lr"] for group in _groups(optimizers)]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
@@ -108,13 +113,24 @@ class MatrixMuon(torch.optim.Muon):
             weight.grad = None
 
 
-def _optimizers(model: nn.Module, lr: float, muon_lr: float | None) -> list[torch.optim.Optimizer]:
-    if muon_lr is None:
-        return [torch.optim.Adam(model.parameters(), lr=lr, betas=BETAS)]
-    weights = [module.weight for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    chosen = {id(weight) for weight in weights}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    return [MatrixMuon(weights, muon_lr), torch.optim.Adam(others, lr=lr, betas=BETAS)]
+def _optimizers(
+    model: nn.Module,
+    lr: float,
+    muon_lr: float | None,
+    part_lr: Mapping[str, float],
+    betas: tuple[float, float],
+) -> list[torch.optim.Optimizer]:
+    layers = [module for module in model.modules() if muon_lr and isinstance(module, (nn.Linear, nn.Conv2d))]
+    weights = [layer.weight for layer in layers]
+    done = {id(weight) for weight in weights}
+    groups = []
+    for part, rate in [*part_lr.items(), (None, lr)]:
+        module = getattr(model, part) if part else model
+        parameters = [parameter for parameter in module.parameters() if id(parameter) not in done]
+        done |= {id(parameter) for parameter in parameters}
+        groups.append({"params": parameters, "lr": rate})
+    adam = torch.optim.Adam([group for group in groups if group["params"]], betas=betas)
+    return [MatrixMuon(weights, muon_lr), adam] if muon_lr else [adam]
 
 
 def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict]:

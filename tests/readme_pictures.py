@@ -25,6 +25,7 @@ def draw_all() -> None:
     redraw(torch.Generator().manual_seed(6))
     undo(torch.Generator().manual_seed(7))
     denoise(torch.Generator().manual_seed(7))
+    show_the_game(torch.Generator().manual_seed(8))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -93,6 +94,17 @@ def denoise(rng: torch.Generator) -> None:
     pictures = torch.stack(way)[[0, 4, 8, 12, 15, 17, 19]]  # (7, 3, 3, 16, 16)
     picture = figures.show(pictures.transpose(0, 1).flatten(0, 1), alt="denoised", columns=7, pixels=64)
     _store(picture.image, "denoised.png")
+
+
+def show_the_game(rng: torch.Generator) -> None:
+    """Notebook 8: what the generator draws untrained, and after its game, for the same captions."""
+    model = checkpoints.load("gan")
+    torch.manual_seed(8)
+    untrained = checkpoints.RECIPES["gan"].build(rng)
+    captions = dogs.LANGUAGE.sample(7, rng)
+    z = torch.randn(7, *model.latent_shape, generator=rng)
+    pictures = torch.cat([untrained.sample(captions, z), model.sample(captions, z)])
+    _store(figures.show(pictures, alt="game", columns=7, pixels=64).image, "game.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

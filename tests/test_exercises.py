@@ -565,6 +565,60 @@ WRONG_ANSWERS = [
         "def classifier_free_guidance(told, untold, scale): return torch.lerp(untold, told, min(scale, 1.0))",
         "a straight line in the scale",
     ),
+    (
+        "08_gan",
+        "exercise-best-discriminator",
+        "def optimal_discriminator(p, q): return q / (p + q)",
+        "chance of being made",
+    ),
+    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p / q", "no probability"),
+    (
+        "08_gan",
+        "exercise-best-discriminator",
+        "def optimal_discriminator(p, q): return (p > q).float()",
+        "takes a side",
+    ),
+    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p.sum()", "same length"),
+    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p", "compared with q"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return 2 * jsd_right(p, q)", "twice too large"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return -jsd_right(p, q)", "sign is turned"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return jsd_right(p, q) / torch.tensor(2.0).log()", "in bits"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return (p - q).abs().sum() / 2", "total variation"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return (p * (p / q).log()).sum()", "0 log 0"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return torch.xlogy(p, p / q).sum()", "exchange p and q"),
+    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return torch.xlogy(p, p)", "one number"),
+    (
+        "08_gan",
+        "exercise-penalty",
+        "def gradient_penalty(d, c, x): return penalty_right(d, c, x, slope=lambda s: s.flatten(1).norm(dim=1).mean())",
+        "square it",
+    ),
+    (
+        "08_gan",
+        "exercise-penalty",
+        "def gradient_penalty(d, c, x): return penalty_right(d, c, x, slope=lambda s: s.square().mean())",
+        "averages over the pixels",
+    ),
+    (
+        "08_gan",
+        "exercise-penalty",
+        "def gradient_penalty(d, c, x): return penalty_right(d, c, x, slope=lambda s: s.square().sum())",
+        "adds up the whole batch",
+    ),
+    (
+        "08_gan",
+        "exercise-penalty",
+        "def gradient_penalty(d, c, x):\n"
+        "    return penalty_right(d, c, x, slope=lambda s: (s.flatten(1).norm(dim=1) - 1).square().mean())",
+        "WGAN-GP",
+    ),
+    (
+        "08_gan",
+        "exercise-penalty",
+        "def gradient_penalty(d, c, x): return penalty_right(d, c, x, graph=False)",
+        "create_graph=True",
+    ),
+    ("08_gan", "exercise-penalty", "def gradient_penalty(d, c, x): return penalty_right(d, c, x)[0]", "two things"),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -584,6 +638,15 @@ def ddim_parts(x_t, picture, now, before, eta):
 def slerp_right(a, b, t):
     omega = angle(a, b)
     return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+
+def jsd_right(p, q):
+    m = (p + q) / 2
+    return (torch.xlogy(p, p) + torch.xlogy(q, q)).sum() / 2 - torch.xlogy(m, m).sum()
+
+def penalty_right(d, c, x, slope=lambda s: s.square().flatten(1).sum(1).mean(), graph=True):
+    x = x.detach().requires_grad_()
+    logits = d(c, x)
+    return slope(torch.autograd.grad(logits.sum(), x, create_graph=graph, retain_graph=True)[0]), logits
 """
 
 

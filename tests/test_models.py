@@ -17,6 +17,7 @@ from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEnc
 from helpers.models.autoregressive import PixelByPixel, angles, turn
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
+from helpers.models.gan import GAN, Discriminator
 from helpers.models.independent import IndependentPixels
 from helpers.models.mixture import MixtureOfGaussians
 from helpers.models.vae import VAE, TwoStageVAE
@@ -78,7 +79,12 @@ def diffusion(size=8):
     return Diffusion(Denoiser(dogs.LANGUAGE, size, width=32), size, cosine_schedule(20)).eval()
 
 
-MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, flow, diffusion])
+def gan(size=8):
+    torch.manual_seed(0)
+    return GAN(PictureDecoder(dogs.LANGUAGE, 4, size, width=8), Discriminator(dogs.LANGUAGE, size, width=8), 4).eval()
+
+
+MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, flow, diffusion, gan])
 
 # ---- The one interface ----
 

@@ -31,6 +31,7 @@ CLAIMS = {
     "05_vae": ["L17", "L18", "L19"],
     "06_flow": ["L20", "L21", "L22"],
     "07_diffusion": ["L23", "L24"],
+    "08_gan": ["L25", "L26", "L27", "L28"],
 }
 COURSE = [
     "00_start_here",

@@ -164,8 +164,9 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 
 def test_muon_trains_the_matrices_and_adam_the_rest():
     model = nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 8), nn.LayerNorm(8))
-    muon, adam = training._optimizers(model, lr=1e-3, muon_lr=1e-2)
+    muon, adam = training._optimizers(model, lr=1e-3, muon_lr=1e-2, part_lr={}, betas=(0.0, 0.99))
     assert [p.shape for group in muon.param_groups for p in group["params"]] == [model[1].weight.shape]
+    assert adam.defaults["betas"] == (0.0, 0.99)
     trained = sum(len(group["params"]) for optimizer in (muon, adam) for group in optimizer.param_groups)
     assert trained == len(list(model.parameters()))
 
@@ -187,6 +188,21 @@ def test_muon_trains_a_convolution_as_the_linear_layer_that_it_is():
         train(layer, loss, rng(), steps=20, muon_lr=0.02, ema_decay=0.0)
     assert (linear.weight - before).abs().mean() > 0.02
     assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=5e-3)  # Muon rounds to 16 bits
+
+
+def test_a_part_may_learn_at_another_pace():
+    model = nn.ModuleDict({"slow": nn.Linear(3, 1), "quick": nn.Linear(3, 1)})
+    start = {name: part.weight.clone() for name, part in model.items()}
+
+    def both(model, generator):
+        return loss(model["slow"], generator) + loss(model["quick"], generator)
+
+    pace = {"lr": 1e-3, "part_lr": {"quick": 1e-2}, "betas": (0.0, 0.99), "ema_decay": 0.0}
+    train(model, both, rng(), steps=10, **pace)
+    slow, quick = ((model[name].weight - start[name]).abs().mean() for name in ("slow", "quick"))
+    assert quick > 5 * slow > 0
+    with pytest.raises(AttributeError, match="quickest"):
+        train(model, both, rng(), steps=10, part_lr={"quickest": 1.0})
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice():
