@@ -38,9 +38,11 @@ class ActNorm(nn.Module):
         self.log_scale.copy_(x.std(0).log())
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         return (x - self.mean) * (-self.log_scale).exp(), -self.log_scale.sum().expand(len(x))
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y."""
         return y * self.log_scale.exp() + self.mean
 
 
@@ -56,9 +58,11 @@ class InvertibleLinear(nn.Module):
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(size, size)))
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         return x @ self.weight.T, torch.linalg.slogdet(self.weight).logabsdet.expand(len(x))
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y."""
         return torch.linalg.solve(self.weight, y.T).T
 
 
@@ -87,12 +91,14 @@ class AffineCoupling(nn.Module):
         return mean, log_deviation
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         mean, log_deviation = self.guess(x[:, self.stays], captions)
         y = x.clone()
         y[:, ~self.stays] = (x[:, ~self.stays] - mean) * (-log_deviation).exp()
         return y, -log_deviation.sum(1)
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y."""
         mean, log_deviation = self.guess(y[:, self.stays], captions)
         x = y.clone()
         x[:, ~self.stays] = y[:, ~self.stays] * log_deviation.exp() + mean
@@ -119,6 +125,7 @@ class Flow(nn.Module):
             x, _ = layer(x, captions)
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         log_det = torch.zeros(len(x))
         for layer in self.layers:
             x, more = layer(x, captions)
@@ -126,6 +133,7 @@ class Flow(nn.Module):
         return x, log_det
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y."""
         for layer in reversed(self.layers):
             y = layer.inverse(y, captions)
         return y
@@ -150,14 +158,17 @@ class Part(nn.Module):
         self.flow = flow
 
     def initialise(self, x: Tensor, captions: Sequence[str]) -> None:
+        """See ``Flow.initialise``."""
         self.flow.initialise(x[:, self.goes_on], captions)
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         y = x.clone()
         y[:, self.goes_on], log_det = self.flow(x[:, self.goes_on], captions)
         return y, log_det
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y."""
         x = y.clone()
         x[:, self.goes_on] = self.flow.inverse(y[:, self.goes_on], captions)
         return x
@@ -172,6 +183,7 @@ class FewFromMany(nn.Module):
         self.register_buffer("few", few, persistent=False)  # (3, s, s) booleans
 
     def forward(self, captions: Sequence[str], many: Tensor) -> Tensor:
+        """The many, ``(n, size - k)``, to a shift of the few with log deviation 0, ``(n, 2 * k)``."""
         pictures = many.new_zeros(len(many), *self.few.shape)
         pictures[:, ~self.few] = many
         shift = self.encoder(captions, pictures)  # (n, k)
@@ -187,6 +199,7 @@ class ManyFromFew(nn.Module):
         self.register_buffer("few", few, persistent=False)  # (3, s, s) booleans
 
     def forward(self, captions: Sequence[str], few: Tensor) -> Tensor:
+        """The few, ``(n, k)``, to guess and log deviation of the many, ``(n, 2 * (size - k))``."""
         mean, log_deviation = self.decoder(captions, few).chunk(2, dim=1)  # (n, 3, s, s) each
         return torch.cat([mean[:, ~self.few], log_deviation[:, ~self.few]], dim=1)
 
@@ -278,5 +291,5 @@ class PictureFlow(nn.Module):
 def step_of_flow(language: Language, size: int) -> tuple[nn.Module, nn.Module, nn.Module]:
     """ActNorm, mixture, coupling: Glow's step, for vectors ``(n, size)`` (ibid., table 1)."""
     stays = torch.arange(size) < size // 2
-    network = VectorNetwork(language, size // 2, 2 * (size - size // 2), width=192, layers=1)
+    network = VectorNetwork(language, size // 2, 2 * (size - size // 2), width=184, layers=1)
     return ActNorm(size), InvertibleLinear(size), AffineCoupling(stays, network)
