@@ -1,12 +1,10 @@
 """Diffusion: the way to noise against its closed form, the way back against Bayes and a mixture known exactly."""
 
 import itertools
-import json
 import math
 
 import pytest
 import torch
-from safetensors import safe_open
 from torch import nn
 
 from helpers import checkpoints, dogs, judge
@@ -321,10 +319,3 @@ def test_the_shipped_model_does_what_was_asked_and_more_so_with_guidance():
     faithful = [judge.faithful(model.sample(captions, rng=rng(2), steps=10, guidance=s), captions) for s in (0, 1, 2)]
     assert faithful[0] + 0.2 < faithful[1] < faithful[2]
     assert faithful[1] > 0.65
-
-
-def test_its_recipe_is_stored_with_it():
-    with safe_open(checkpoints.FOLDER / "diffusion.safetensors", "pt") as stored:
-        metadata = stored.metadata()
-    recipe = checkpoints.RECIPES["diffusion"]
-    assert json.loads(metadata["recipe"]) == {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}

@@ -3,7 +3,10 @@
 import dataclasses
 import functools
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
 
 UNFINISHED, WRONG, PASSED = "not finished yet", "not yet", "well done"
 _SIGN = {UNFINISHED: "✎", WRONG: "✗", PASSED: "✓"}
@@ -35,6 +38,18 @@ def require(condition: object, hint: str) -> None:
     """Raise a ``Complaint`` with the hint unless the condition holds."""
     if not condition:
         raise Complaint(hint)
+
+
+def require_none_of(mistakes: Mapping[str, Tensor | float], value: Tensor, **tolerance: float) -> None:
+    """Raise a ``Complaint`` with the hint of the first mistake that the value agrees with.
+
+    Args:
+        mistakes: for each hint what a learner gets who makes that mistake; a shape that goes with the value's.
+        value: the learner's.
+        **tolerance: ``rtol`` and ``atol`` of ``torch.allclose``.
+    """
+    for hint, mistaken in mistakes.items():
+        require(not torch.allclose(value.double(), torch.as_tensor(mistaken).double(), **tolerance), hint)
 
 
 def check(praise: str) -> Callable:

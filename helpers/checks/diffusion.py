@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.checks import check, require
+from helpers.checks import check, require, require_none_of
 from helpers.models import diffusion
 
 
@@ -34,8 +34,7 @@ def noised_in_one_jump(answer) -> None:
             alpha_bar.sqrt() * x + (1 - alpha_bar.sqrt()) * noise
         ),
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, right, atol=1e-4),
         f"for x = {x[2, 0]:.2f}, noise = {noise[2, 0]:.2f} and alpha_bar = 0.2 it is {right[2, 0]:.2f}; "
@@ -70,8 +69,7 @@ def step_with_less_noise(answer) -> None:
         "you add x_t where its noise should stand: take the picture's part away first": signal
         + (1 - before).sqrt() * x_t,
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, signal + (1 - before).sqrt() * noise, atol=1e-4),
         "with eta = 0 it should be sqrt(before) times the picture plus sqrt(1 - before) times the old noise",
@@ -113,8 +111,7 @@ def guided_prediction(answer) -> None:
         "add the difference of the two, not the prediction itself": untold + 3 * told,
         "that makes the whole prediction larger; only what the caption changes should grow": 3 * told,
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     for scale, right, what in ((0.0, untold, "without"), (1.0, told, "with")):
         require(
             torch.allclose(answer(told, untold, scale), right, atol=1e-4),

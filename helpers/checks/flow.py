@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from helpers.checks import check, require
+from helpers.checks import check, require, require_none_of
 
 
 @check("each changed number counts with one over its deviation, and logarithms of factors add up.")
@@ -32,8 +32,7 @@ def coupling_log_det(answer) -> None:
             -log_deviation.abs().sum(1)
         ),
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-5), hint)
+    require_none_of(wrong, value, atol=1e-5)
     require(
         torch.allclose(value, right, atol=1e-5),
         f"for log deviations {[round(v, 2) for v in log_deviation[0].tolist()]} it is {right[0]:.2f}; "
@@ -63,8 +62,7 @@ def conv1x1_log_det(answer) -> None:
         "that is the determinant, not its logarithm": height * width * 3.0,
         "that is in bits; nats are wanted, the natural logarithm": right / math.log(2),
     }
-    for hint, mistaken in wrong.items():
-        require(abs(value.item() - mistaken) > 1e-3, hint)
+    require_none_of(wrong, value, rtol=0, atol=1e-3)
     require(
         abs(value.item() - right) < 1e-3,
         f"for a determinant of -3 and 4 by 6 pixels it is 24 log 3 = {right:.2f}; you give {value.item():.2f}",
@@ -91,8 +89,7 @@ def bits_per_dim(answer) -> None:
         "that is for the whole picture; how many numbers does it have?": 8 - log_prob / math.log(2),
         "every number has 8 bits, and the sum was divided already": 8 * numbers - log_prob / (numbers * math.log(2)),
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, right, atol=1e-4),
         f"for log p = 500 and 768 numbers it is {right[1]:.3f} bits; you give {value[1]:.3f}",

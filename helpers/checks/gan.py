@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from helpers.checks import check, require
+from helpers.checks import check, require, require_none_of
 from helpers.models.gan import gradient_penalty, jensen_shannon, optimal_discriminator
 
 
@@ -24,8 +24,7 @@ def best_discriminator(answer) -> None:
         "that takes a side outright; D* is a probability, and one half where p = q": (p > q).float(),
         "that is p; what matters is p compared with q": p,
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, right, atol=1e-4),
         f"where p = 0.5 and q = 0.1 it is {right[0]:.3f}, and you give {value[0]:.3f}",
@@ -49,8 +48,7 @@ def divergence(answer) -> None:
         "that is the total variation distance": (p - q).abs().sum() / 2,
         "that is V(D*); JSD is what is left of it: (V + log 4) / 2": 2 * right - math.log(4),
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-5), hint)
+    require_none_of(wrong, value, atol=1e-5)
     require(
         torch.allclose(torch.as_tensor(answer(q, p)), value, atol=1e-5),
         "exchange p and q and it should stay the same; compare each with their mixture (p + q) / 2",
@@ -85,8 +83,7 @@ def squared_slope(answer) -> None:
         "that adds up the whole batch; average over the pictures": right.detach() * 5,
         "that is the penalty of WGAN-GP, which wants a slope of one; R1 wants none": (each.sqrt() - 1).square().mean(),
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, rtol=1e-4), hint)
+    require_none_of(wrong, value, rtol=1e-4)
     require(torch.allclose(value, right, rtol=1e-4), f"it should be {right:.2f} here, and you give {value:.2f}")
     require(
         value.requires_grad,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from helpers.checks import check, require
+from helpers.checks import check, require, require_none_of
 
 
 @check("the sampled vector and the gradient both come out right: noise beside the network, not inside it.")
@@ -63,25 +63,18 @@ def kl_to_normal(answer) -> None:
         value.ndim > 0, "that is one number for the whole batch; give one for each vector, and average when you train"
     )
     require(value.shape == right.shape, f"one number for each of the 5 vectors is wanted, not {tuple(value.shape)}")
-    require(
-        not torch.allclose(value, right / 32, rtol=1e-3),
-        "your value is 32 times too small, and 32 is how many numbers z has: sum over them, do not average",
-    )
-    require(not torch.allclose(value, 2 * right, rtol=1e-3), "twice too large: the formula begins with one half")
-    require(
-        not torch.allclose(value, -right, rtol=1e-3),
-        f"the sign is turned: a divergence is never negative, and yours is {value[0]:.1f}",
-    )
     as_std = kl_divergence(Normal(mu, log_var.exp()), Normal(0.0, 1.0)).sum(1)
-    require(
-        not torch.allclose(value, as_std, rtol=1e-3),
-        "you take exp(log_var) for the standard deviation; it is the variance",
-    )
     reverse = kl_divergence(Normal(0.0, 1.0), Normal(mu, (log_var / 2).exp())).sum(1)
-    require(
-        not torch.allclose(value, reverse, rtol=1e-3),
-        "that is the divergence the other way round, of N(0, I) from the encoder's Gaussian; it is not symmetric",
-    )
+    wrong = {
+        "your value is 32 times too small, and 32 is how many numbers z has: sum over them, do not average": right / 32,
+        "twice too large: the formula begins with one half": 2 * right,
+        f"the sign is turned: a divergence is never negative, and yours is {value[0]:.1f}": -right,
+        "you take exp(log_var) for the standard deviation; it is the variance": as_std,
+        "that is the divergence the other way round, of N(0, I) from the encoder's Gaussian; it is not symmetric": (
+            reverse
+        ),
+    }
+    require_none_of(wrong, value, rtol=1e-3)
     require(
         torch.allclose(value, right, rtol=1e-3, atol=1e-4),
         f"for mu = {mu[0, 0]:.2f}, ... it should be {right[0]:.2f} nats, and you give {value[0]:.2f}",
@@ -108,8 +101,7 @@ def predicted_kl(answer) -> None:
         "the answer should be in nats: take the natural logarithm": right / torch.tensor(2.0).log(),
         "that would be for a decoder without noise of its own scale: where is sigma?": variances.log().clamp(min=0) / 2,
     }
-    for hint, mistaken in wrong.items():
-        require(not torch.allclose(value, mistaken, atol=1e-4), hint)
+    require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, right, atol=1e-4),
         f"for variance {variances[1]:.0f} and sigma {sigma} it is {right[1]:.2f} nats; you give {value[1]:.2f}",
