@@ -25,6 +25,12 @@ checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
 	$(BIN)/python -m helpers.judge train
 	$(BIN)/python -m helpers.checkpoints
 
+comparison: .venv/ready  ## give every family the same seconds again
+	$(BIN)/python -m helpers.comparison
+
+glossary: .venv/ready  ## make GLOSSARY.md from the notebooks again
+	$(BIN)/python -m tests.glossary
+
 pictures: .venv/ready  ## draw the pictures of the README again
 	$(BIN)/python -m tests.readme_pictures
 
@@ -37,4 +43,4 @@ bench: .venv/ready   ## measure the speed of drawing, judging, models, threads a
 .venv/ready: pyproject.toml helpers/install.py
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints pictures anchors bench
+.PHONY: help lab test run lint checkpoints comparison glossary pictures anchors bench

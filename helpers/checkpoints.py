@@ -58,7 +58,7 @@ def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
 
 def build_diffusion(rng: torch.Generator | None) -> Diffusion:
     """A small U-Net that predicts velocities, on a cosine schedule of 1,000 steps, at 16 by 16 pixels."""
-    return Diffusion(Denoiser(dogs.LANGUAGE, size=16), size=16, alpha_bar=cosine_schedule(1000))
+    return Diffusion(Denoiser(dogs.LANGUAGE, size=16, width=80), size=16, alpha_bar=cosine_schedule(1000))
 
 
 def build_vae(rng: torch.Generator | None) -> TwoStageVAE:
@@ -81,14 +81,14 @@ RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
-    "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 10_000, "lr": 3e-3, "muon_lr": 0.02}),
+    "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 15_000, "lr": 3e-3, "muon_lr": 0.02}),
     "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
     "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 11_000, "lr": 3e-3}),
     "gan": Recipe(
         build_gan,
         size=16,
         batch=32,
-        budget={"steps": 5_000, "lr": 3e-4, "part_lr": {"discriminator": 1.2e-3}, "betas": (0.0, 0.99)},
+        budget={"steps": 15_000, "lr": 3e-4, "part_lr": {"discriminator": 1.2e-3}, "betas": (0.0, 0.99)},
     ),
 }
 

@@ -26,6 +26,7 @@ def draw_all() -> None:
     undo(torch.Generator().manual_seed(7))
     denoise(torch.Generator().manual_seed(7))
     show_the_game(torch.Generator().manual_seed(8))
+    line_up(torch.Generator().manual_seed(9))
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -105,6 +106,15 @@ def show_the_game(rng: torch.Generator) -> None:
     z = torch.randn(7, *model.latent_shape, generator=rng)
     pictures = torch.cat([untrained.sample(captions, z), model.sample(captions, z)])
     _store(figures.show(pictures, alt="game", columns=7, pixels=64).image, "game.png")
+
+
+def line_up(rng: torch.Generator) -> None:
+    """Notebook 9: for two captions a picture of each family, in the order of their recipes, and a real one."""
+    captions = ["a small white dog running left on the sand", "a large brown dog running right in the city"]
+    rows = [checkpoints.load(name).sample(captions, rng=rng) for name in checkpoints.RECIPES]
+    rows.append(dogs.draw(dogs.sample_scenes(captions, rng), 16))
+    pictures = torch.stack(rows, dim=1).flatten(0, 1)  # (2 * 6, 3, 16, 16)
+    _store(figures.show(pictures, alt="line-up", columns=len(rows), pixels=64).image, "line_up.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

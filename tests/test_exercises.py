@@ -619,6 +619,63 @@ WRONG_ANSWERS = [
         "create_graph=True",
     ),
     ("08_gan", "exercise-penalty", "def gradient_penalty(d, c, x): return penalty_right(d, c, x)[0]", "two things"),
+    (
+        "09_comparison",
+        "exercise-evaluations",
+        "def evaluations(network, act): return 5 * heard(network, act)",
+        "pictures",
+    ),
+    (
+        "09_comparison",
+        "exercise-evaluations",
+        "def evaluations(network, act): return sum(heard(layer, act) for layer in network)",
+        "act() ran 2 times",
+    ),
+    (
+        "09_comparison",
+        "exercise-evaluations",
+        "def evaluations(network, act): return 2 * heard(network, act)",
+        "the layers inside",
+    ),
+    ("09_comparison", "exercise-evaluations", "def evaluations(network, act): return 4", "nobody called act()"),
+    (
+        "09_comparison",
+        "exercise-evaluations",
+        "def evaluations(network, act):\n    act()\n    return heard(network, int)",
+        "before act() runs",
+    ),
+    (
+        "09_comparison",
+        "exercise-evaluations",
+        "def evaluations(network, act): return heard(network, act, leave=True)",
+        "takes it off",
+    ),
+    (
+        "09_comparison",
+        "exercise-pareto",
+        "def pareto_front(cost):\n    return ~(cost[:, None] < cost[None]).all(2).any(0)",
+        "a tie in one is enough",
+    ),
+    (
+        "09_comparison",
+        "exercise-pareto",
+        "def pareto_front(cost): return ~(cost[:, None] <= cost[None]).all(2).any(0)",
+        "you leave nobody",
+    ),
+    (
+        "09_comparison",
+        "exercise-pareto",
+        "def pareto_front(cost): return (cost == cost.amin(0)).any(1)",
+        "first in one thing",
+    ),
+    (
+        "09_comparison",
+        "exercise-pareto",
+        "def pareto_front(cost):\n"
+        "    return ((cost[:, None] <= cost[None]).all(2) & (cost[:, None] < cost[None]).any(2)).any(0)",
+        "turned round",
+    ),
+    ("09_comparison", "exercise-pareto", "def pareto_front(cost): return cost.sum(1).argmin()", "True and False"),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -647,6 +704,14 @@ def penalty_right(d, c, x, slope=lambda s: s.square().flatten(1).sum(1).mean(), 
     x = x.detach().requires_grad_()
     logits = d(c, x)
     return slope(torch.autograd.grad(logits.sum(), x, create_graph=graph, retain_graph=True)[0]), logits
+
+def heard(network, act, leave=False):
+    calls = []
+    hook = network.register_forward_hook(lambda *_: calls.append(1))
+    act()
+    if not leave:
+        hook.remove()
+    return len(calls)
 """
 
 

@@ -32,6 +32,7 @@ CLAIMS = {
     "06_flow": ["L20", "L21", "L22"],
     "07_diffusion": ["L23", "L24"],
     "08_gan": ["L25", "L26", "L27", "L28"],
+    "09_comparison": ["L14", "L29"],
 }
 COURSE = [
     "00_start_here",

@@ -1,0 +1,141 @@
+"""The same seconds, dogs and judge for every family of the course.
+
+``python -m helpers.comparison`` trains each for several seeds and budgets on one core, and keeps the table in
+``data/comparison.json``. A broken run goes on where it stopped. All seconds are seconds of work of that core.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from helpers import dogs, figures, judge, palette
+from helpers.checkpoints import RECIPES, Recipe, loss_of
+from helpers.models.independent import IndependentPixels
+from helpers.training import train
+
+FILE = Path(__file__).parent.parent / "data" / "comparison.json"
+SIZE = 16  # of all pictures, in pixels
+JUDGED = 500  # pictures of each model
+PLAN = {"seconds": [10, 40], "seeds": [0, 1, 2], "threads": 1, "pictures_judged": JUDGED, "size": SIZE}
+
+
+def build_independent(rng: torch.Generator | None) -> IndependentPixels:
+    """Notebook 3's model of all pixels in one go, with as many colours as notebook 2's GPT."""
+    colours = palette.fit(dogs.draw(dogs.sample_scenes(2000, rng), SIZE), 64, rng) if rng else torch.zeros(64, 3)
+    return IndependentPixels(dogs.LANGUAGE, colours, SIZE)
+
+
+# All but the first as they are shipped, but for the time they have.
+FAMILIES = {"independent": Recipe(build_independent, size=SIZE, batch=64, budget={"steps": 0, "lr": 3e-3}), **RECIPES}
+
+
+def trained(family: str, seed: int, **budget: float) -> tuple[nn.Module, int]:
+    """A model of a family and the number of its steps, after a budget of ``seconds=...`` or ``steps=...``.
+
+    Raises:
+        KeyError: no such family.
+    """
+    if family not in FAMILIES:
+        raise KeyError(f"there is no family {family!r}; there are {', '.join(FAMILIES)}")
+    recipe = FAMILIES[family]
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    model = recipe.build(rng)
+    # The shipped models average over a thousand steps, which some do not make in so short a time.
+    losses = train(
+        model, loss_of(recipe), rng, ema_decay=0.99, clock=time.process_time, **recipe.budget | {"steps": None} | budget
+    )
+    return model, len(losses)
+
+
+def measured(sample: Callable[[list[str], torch.Generator], Tensor], seed: int) -> dict[str, float]:
+    """The judge's figures for ``JUDGED`` pictures of ``sample(captions, rng)``, their sharpness, and the speed.
+
+    The captions are the same for all that is measured with one seed.
+    """
+    rng = torch.Generator().manual_seed(1000 + seed)
+    captions = dogs.LANGUAGE.sample(JUDGED, rng)
+    start = time.process_time()
+    pictures = sample(captions, rng)
+    seconds = time.process_time() - start
+    score = judge.score(pictures, captions, torch.Generator().manual_seed(2000 + seed))
+    return {
+        "valid": score.valid,
+        "faithful": score.faithful,
+        "coverage": score.coverage,
+        "coverage_of_real": score.coverage_of_real,
+        "fd_dogs": score.fd_dogs,
+        "sharpness": figures.sharpness(pictures),
+        "pictures_per_second": JUDGED / seconds,
+    }
+
+
+def load(file: Path = FILE) -> list[dict[str, Any]]:
+    """The stored table: a row for each family, seed and budget.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, or it is of another plan.
+    """
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing; `python -m helpers.comparison` makes it in about 20 minutes")
+    table = json.loads(file.read_text())
+    if table["plan"] != PLAN:
+        raise ValueError(f"{file} is of another plan, {table['plan']}; delete it, and `python -m helpers.comparison`")
+    return table["rows"]
+
+
+def run(file: Path = FILE) -> None:
+    """Train and measure whatever the table does not have yet."""
+    torch.set_num_threads(PLAN["threads"])
+    rows = load(file) if file.exists() else []
+    done = {(row["family"], row["seed"], row["seconds"]) for row in rows}
+    for seed in PLAN["seeds"]:
+        for seconds in PLAN["seconds"]:
+            for family in FAMILIES:
+                if (family, seed, seconds) in done:
+                    continue
+                model, steps = trained(family, seed, seconds=seconds)
+                figures_of = measured(lambda captions, rng, model=model: model.sample(captions, rng=rng), seed)
+                rows.append({"family": family, "seed": seed, "seconds": seconds, "steps": steps, **figures_of})
+                _store(rows, file)
+                print(f"{family:15} seed {seed} {seconds:3} s: {steps:6,} steps, FD-dogs {figures_of['fd_dogs']:.0f}")
+
+
+def evaluations(network: nn.Module, act: Callable[[], object]) -> int:
+    """How often a network is asked while act() runs."""
+    calls = []
+
+    def listen(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        calls.append(output)
+
+    hook = network.register_forward_hook(listen)
+    act()
+    hook.remove()
+    return len(calls)
+
+
+def pareto_front(cost: Tensor) -> Tensor:
+    """Which rows of ``(n, d)`` nobody beats, ``(n,)`` bool: no other is as good in all and better in one.
+
+    Less is better.
+    """
+    as_good = (cost[:, None] <= cost[None]).all(2)  # (n, n): row i is as good as row j, in all
+    better = (cost[:, None] < cost[None]).any(2)  # and better in one
+    return ~(as_good & better).any(0)
+
+
+def _store(rows: list[dict[str, Any]], file: Path) -> None:
+    partial = file.with_suffix(".partial")
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    partial.write_text(f'{{"plan": {json.dumps(PLAN)},\n"rows": [\n{lines}\n]}}\n')
+    os.replace(partial, file)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,113 @@
+"""The comparison: a budget that only work uses up, a table that is kept, and the counting."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import comparison, dogs
+from helpers.comparison import evaluations, pareto_front
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A plan of a moment, of two families and few pictures."""
+    monkeypatch.setattr(comparison, "PLAN", comparison.PLAN | {"seconds": [0.05, 0.1], "seeds": [0]})
+    monkeypatch.setattr(comparison, "JUDGED", 40)
+    few = {name: comparison.FAMILIES[name] for name in ("gan", "vae")}
+    monkeypatch.setattr(comparison, "FAMILIES", few)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_shipped_family_takes_part():
+    assert set(comparison.RECIPES) < set(comparison.FAMILIES)
+
+
+def test_the_same_steps_and_seed_give_the_same_model():
+    models = [comparison.trained("gan", seed, steps=3)[0] for seed in (0, 0, 1)]
+    z = torch.randn(4, *models[0].latent_shape, generator=rng())
+    first, second, other = (model.sample(["a running dog"] * 4, z) for model in models)
+    assert torch.equal(first, second)
+    assert not torch.allclose(first, other, atol=1e-3)
+
+
+def test_an_unknown_family_is_named_with_those_that_there_are():
+    with pytest.raises(KeyError, match="vae"):
+        comparison.trained("vea", 0, steps=1)
+
+
+def test_real_pictures_measure_as_real():
+    found = comparison.measured(lambda captions, rng: dogs.draw(dogs.sample_scenes(captions, rng), 16), seed=0)
+    assert min(found["valid"], found["faithful"]) > 0.97
+    assert found["fd_dogs"] < 20
+
+
+def test_one_seed_means_the_same_captions_for_all():
+    seen = []
+
+    def sample(captions, rng):
+        seen.append(list(captions))
+        return torch.rand(len(captions), 3, 16, 16, generator=rng)
+
+    for seed in (0, 0, 1):
+        comparison.measured(sample, seed)
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_broken_run_goes_on_and_repeats_nothing(small, tmp_path):
+    file = tmp_path / "comparison.json"
+    comparison.run(file)
+    rows = comparison.load(file)
+    assert [(row["family"], row["seconds"]) for row in rows] == [
+        ("gan", 0.05),
+        ("vae", 0.05),
+        ("gan", 0.1),
+        ("vae", 0.1),
+    ]
+    kept = json.loads(file.read_text())
+    kept["rows"] = kept["rows"][:1] + kept["rows"][2:]  # as if it had been killed, with one missing
+    kept["rows"][0]["steps"] = 12345
+    file.write_text(json.dumps(kept))
+    comparison.run(file)
+    again = comparison.load(file)
+    assert len(again) == 4
+    assert again[0]["steps"] == 12345
+    assert again[-1]["family"] == "vae"
+
+
+def test_a_table_of_another_plan_is_refused(small, tmp_path):
+    file = tmp_path / "comparison.json"
+    with pytest.raises(FileNotFoundError, match="python -m"):
+        comparison.load(file)
+    file.write_text(json.dumps({"plan": {"seconds": [1]}, "rows": []}))
+    with pytest.raises(ValueError, match="delete it"):
+        comparison.load(file)
+
+
+def test_the_shipped_table_is_whole():
+    rows = comparison.load()
+    found = {(row["family"], row["seed"], row["seconds"]) for row in rows}
+    plan = comparison.PLAN
+    assert found == {(f, s, t) for f in comparison.FAMILIES for s in plan["seeds"] for t in plan["seconds"]}
+    assert len(rows) == len(found)
+
+
+def test_evaluations_are_calls_and_leave_nothing_behind():
+    network = nn.Sequential(nn.Linear(2, 2), nn.SiLU())
+    assert evaluations(network, lambda: [network(torch.zeros(5, 2)) for _ in range(3)]) == 3
+    assert evaluations(network, lambda: None) == 0
+    assert not network._forward_hooks
+
+
+def test_the_front_is_what_a_double_loop_finds():
+    cost = torch.randint(0, 6, (40, 2), generator=rng()).float()
+    beaten = [any((other <= row).all() and (other < row).any() for other in cost) for row in cost]
+    assert pareto_front(cost).tolist() == [not b for b in beaten]
+    assert 0 < sum(beaten) < 40
