@@ -129,8 +129,11 @@ def train(
         OSError: a checkpoint cannot be written.
         MemoryError: the batch does not fit, and what to do.
     """
-    from accelerate import Accelerator  # takes a second, which those who only look at pictures need not wait for
+    # Importing it takes seconds, which those who only look at pictures need not wait for.
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    AcceleratorState._reset_state()  # else a notebook could not train twice with different precision
     accelerator = Accelerator(mixed_precision=precision, cpu=device().type == "cpu")
     parts = accelerator.num_processes * accumulate
     if config.batch % parts:
@@ -149,7 +152,7 @@ def train(
     # Only now: the wrapper for many processes moves the weights, and Muon must see them where they are.
     optimizers = optimizers_of(network, config.lr, config.muon_lr, {})
     state = {"network": network, "average": average, **{type(o).__name__: o for o in optimizers}}
-    highest = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     about = {"config": dataclasses.asdict(config), "pictures": data.fingerprint}
     losses = _resume(folder, state, about)
     accelerator.wait_for_everyone()  # nobody may prune a checkpoint that another still reads
@@ -160,8 +163,9 @@ def train(
     bar = tqdm(total=config.steps, initial=len(losses), desc="training", unit="step", disable=journal is None)
     with bar, journal or contextlib.nullcontext():
         for step in range(len(losses), config.steps):
-            for group, peak in highest:
-                group["lr"] = peak * schedule(step / config.steps)
+            for optimizer, peaks in zip(optimizers, highest, strict=True):
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * schedule(step / config.steps)
             dice = throw(config.seed, step, config.batch, len(data.training), config.timesteps, config.size)
             share = config.batch // accelerator.num_processes
             mine = dice[accelerator.process_index * share : (accelerator.process_index + 1) * share]

@@ -9,7 +9,8 @@ KID           the squared maximum mean discrepancy in the same features, without
 precision     share of the samples that lie among real faces;  recall: share of real faces that lie among the samples
 copied        share of the samples that are nearer to a training picture than all but 1 % of fresh real faces are
 
-All are measured on equal numbers of samples and of real faces that no training saw.
+All are measured on equal numbers of samples and of real faces that no training saw. Lengths in the features are in
+units of the spread of those real faces.
 """
 
 import dataclasses
@@ -107,7 +108,7 @@ class Score:
 
     def __str__(self) -> str:
         return (
-            f"FD-faces {self.fd_faces:8.2f}   KID {self.kid:8.3f}   precision {self.precision:4.0%}   "
+            f"FD-faces {self.fd_faces:7.2f}   KID {self.kid:7.3f}   precision {self.precision:4.0%}   "
             f"recall {self.recall:4.0%}   nearest {self.nearest:.2f}   copied {self.copied:4.0%}"
         )
 
@@ -142,6 +143,8 @@ class Judge:
             raise ValueError(f"{n} pictures are too few to judge; the homework asks for {JUDGED}")
         pictures, real = pictures[:n], self.real[:n]
         features, real_features = _features(pictures), _features(real)
+        unit = real_features.std(0).mean()  # a reader of cartoons may answer strongly or weakly to other faces
+        features, real_features = features / unit, real_features / unit
         nearest = self._nearest(pictures)
         return Score(
             fd_faces=_metric(FrechetInceptionDistance, features, real_features),
