@@ -23,6 +23,7 @@ lint: .venv/ready    ## check the style of code and notebooks
 
 checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
 	$(BIN)/python -m helpers.judge train
+	$(BIN)/python -m helpers.homework reader
 	$(BIN)/python -m helpers.checkpoints
 
 comparison: .venv/ready  ## give every family the same seconds again

@@ -59,7 +59,7 @@ def train(
     """
     if (steps is None) == (seconds is None):
         raise ValueError("give a budget, either steps=... or seconds=...")
-    optimizers = _optimizers(model, lr, muon_lr, part_lr or {}, betas)
+    optimizers = optimizers_of(model, lr, muon_lr, part_lr or {}, betas)
     highest = [group["lr"] for group in _groups(optimizers)]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
@@ -70,7 +70,7 @@ def train(
     with tqdm(total=1.0, initial=0.0, desc="training", leave=False, mininterval=0.5, bar_format=BAR) as bar:
         while (done := len(losses) / steps if steps else (clock() - start) / seconds) < 1:
             for group, peak in zip(_groups(optimizers), highest, strict=True):
-                group["lr"] = peak * _schedule(done)
+                group["lr"] = peak * schedule(done)
             value = loss(model, rng)
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss is {value.item()} at step {len(losses)}; try a lower lr than {lr}")
@@ -115,13 +115,17 @@ class MatrixMuon(torch.optim.Muon):
             weight.grad = None
 
 
-def _optimizers(
+def optimizers_of(
     model: nn.Module,
     lr: float,
     muon_lr: float | None,
     part_lr: Mapping[str, float],
-    betas: tuple[float, float],
+    betas: tuple[float, float] = BETAS,
 ) -> list[torch.optim.Optimizer]:
+    """Muon for the weights of linear and convolutional layers, if ``muon_lr`` is not None or 0, and Adam for the rest.
+
+    The arguments are those of ``train``. The weights must be on the device where they will be trained.
+    """
     layers = [module for module in model.modules() if muon_lr and isinstance(module, (nn.Linear, nn.Conv2d))]
     weights = [layer.weight for layer in layers]
     done = {id(weight) for weight in weights}
@@ -139,7 +143,7 @@ def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict]:
     return [group for optimizer in optimizers for group in optimizer.param_groups]
 
 
-def _schedule(done: float) -> float:
+def schedule(done: float) -> float:
     """The share of the highest learning rate after a share ``done`` of the budget: up, level, and down in the end."""
     return min(1.0, done / WARMUP + 0.01, (1 - done) / DECAY)
 

@@ -154,7 +154,7 @@ def test_a_budget_in_seconds_ends_in_time_and_goes_on_after_a_break(tmp_path, mo
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nothing():
-    rates = [training._schedule(done / 1000) for done in range(1001)]
+    rates = [training.schedule(done / 1000) for done in range(1001)]
     assert rates[0] < 0.02
     assert rates[30] == rates[300] == 1
     assert rates[-1] == 0
@@ -163,7 +163,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 
 def test_muon_trains_the_matrices_and_adam_the_rest():
     model = nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 8), nn.LayerNorm(8))
-    muon, adam = training._optimizers(model, lr=1e-3, muon_lr=1e-2, part_lr={}, betas=(0.0, 0.99))
+    muon, adam = training.optimizers_of(model, lr=1e-3, muon_lr=1e-2, part_lr={}, betas=(0.0, 0.99))
     assert [p.shape for group in muon.param_groups for p in group["params"]] == [model[1].weight.shape]
     assert adam.defaults["betas"] == (0.0, 0.99)
     trained = sum(len(group["params"]) for optimizer in (muon, adam) for group in optimizer.param_groups)

@@ -8,6 +8,7 @@ NeurIPS 2020, eq. 4), with alpha_bar_t falling from 1 to nearly 0:
 Index t counts the steps of noise: a schedule holds alpha_bar_0 = 1, alpha_bar_1, ..., alpha_bar_T.
 """
 
+import collections
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +127,7 @@ def denoise(
     levels = alpha_bars.to(z.dtype).flip(0)
     for now, before in itertools.pairwise(levels):
         picture = estimate(x, now)
-        fresh = torch.randn(x.shape, generator=rng) if eta > 0 else torch.zeros_like(x)
+        fresh = torch.randn(x.shape, generator=rng).to(x) if eta > 0 else torch.zeros_like(x)
         x = ddim_step(x, picture, now, before, fresh, eta)
         yield x, picture
 
@@ -161,14 +162,14 @@ class Diffusion(nn.Module):
         if predicts not in ("noise", "picture", "velocity"):
             raise ValueError(f"a network can predict noise, picture or velocity, not {predicts!r}")
         self.network, self.predicts = network, predicts
-        self.alpha_bar = alpha_bar.float()
+        self.register_buffer("alpha_bar", alpha_bar.float(), persistent=False)
         self.latent_shape = (3, size, size)
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """Mean squared error of the prediction at a random step for each picture of ``(n, 3, s, s)`` in [0, 1]."""
         x = 4 * pictures - 2
-        alpha_bar = self.alpha_bar[torch.randint(1, len(self.alpha_bar), (len(x), 1, 1, 1), generator=rng)]
-        noise = torch.randn(x.shape, generator=rng)
+        alpha_bar = self.alpha_bar[torch.randint(1, len(self.alpha_bar), (len(x), 1, 1, 1), generator=rng).to(x.device)]
+        noise = torch.randn(x.shape, generator=rng).to(x)
         prediction = self.network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
         return (prediction - target(self.predicts, x, noise, alpha_bar)).square().mean()
 
@@ -226,5 +227,6 @@ class Diffusion(nn.Module):
             eta: 0 for DDIM, which makes one picture of one z; 1 for DDPM.
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
         """
-        *_, (_, picture) = self.trajectory(captions, z, rng, steps, eta, guidance)
+        # The last step alone: a list of all would grow by the batch with every step.
+        ((_, picture),) = collections.deque(self.trajectory(captions, z, rng, steps, eta, guidance), maxlen=1)
         return picture.clamp(0, 1)

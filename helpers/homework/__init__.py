@@ -1,0 +1,9 @@
+"""Homework 6: train a diffusion model of faces, sample a thousand, pack them, judge them.
+
+``python -m helpers.homework`` is the command line; notebook 12 calls the same functions.
+
+    data     the learner's folder of faces, or the cartoon world; what chance decides at each step of a training
+    run      a training that may be killed at any moment, on one process or many
+    archive  a thousand samples, and the archive that is handed in
+    score    the local judge and its anchors
+"""

@@ -1,0 +1,169 @@
+"""``python -m helpers.homework``: train, sample, pack and judge, from the command line."""
+
+import argparse
+import dataclasses
+import os
+import sys
+import warnings
+from pathlib import Path
+
+RUN = Path("runs/homework_6")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Do what the command line asks; an error that the user can mend is one sentence and an exit code of 1."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = _say
+    try:
+        options.command(options)
+    except (OSError, ValueError, FloatingPointError, MemoryError, ImportError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the newest checkpoint")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from accelerate import PartialState
+
+    from helpers.homework import run
+    from helpers.pictures import device
+
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(run.Config)}
+    config = run.Config(**chosen | {"augment": tuple(options.augment)})
+    with PartialState(cpu=device().type == "cpu").main_process_first():  # it fills the cache, the others find it full
+        data = _data(options, config.size)
+    losses = run.train(
+        config,
+        data,
+        options.folder,
+        accumulate=options.accumulate,
+        precision=options.precision,
+        compiled=options.compile,
+        save_every=options.save_every,
+    )
+    if int(os.environ.get("RANK", 0)) == 0:
+        last = losses[-100:]
+        print(f"{len(losses):,} steps, loss {sum(last) / len(last):.4f}. Next: python -m helpers.homework sample")
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from helpers import figures
+    from helpers.homework import archive, run
+    from helpers.pictures import to_float
+
+    model, config, steps = run.load(options.folder)
+    if steps < config.steps:
+        print(f"this model has learnt for {steps:,} of {config.steps:,} steps; train goes on with it")
+    made = archive.generate(
+        model, options.n, steps=options.steps, eta=options.eta, seed=options.seed, batch=options.batch
+    )
+    archive.store(made, options.folder / "samples.npy")
+    sheet = figures.show(to_float(made[:64]), alt="The first of the samples", columns=16)
+    sheet.image.save(options.folder / "samples.png")
+    print(f"{len(made):,} faces in {options.folder / 'samples.npy'}; look at samples.png. Next: pack, and judge")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from helpers.homework import archive
+
+    if options.check:
+        archive.read(options.check, size=options.size)
+        print(f"{options.check} can be handed in")
+        return
+    made = archive.restore(options.folder / "samples.npy")
+    if len(made) != archive.N:
+        raise ValueError(f"the homework asks for {archive.N:,} faces, and there are {len(made):,}; sample again")
+    path = options.folder / "submission.tgz"
+    quality = archive.pack(made, path)
+    print(
+        f"{path}: {len(made):,} faces as JPEG of quality {quality}, {path.stat().st_size:,} bytes, read back and right"
+    )
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from helpers.homework import archive, score
+
+    if options.archive:
+        made = archive.read(options.archive, size=options.size)
+    else:
+        made = archive.restore(options.folder / "samples.npy")
+    judge = score.Judge(_data(options, made.shape[-1]))
+    quality = archive.quality_that_fits(made)
+    print(score.table({"these samples": judge.score(made), **judge.anchors(quality)}))
+    if options.cascade:
+        ours, real = (score.face_rate(some, options.cascade) for some in (made, judge.real))
+        print(f"a face is found in {ours:.1%} of the samples, and in {real:.1%} of the real faces")
+    if options.inception:
+        n = min(len(made), len(judge.real))
+        fid = score.inception_fid(made[:n], judge.real[:n], options.inception)
+        floor = score.inception_fid(judge.fresh[:n], judge.real[:n], options.inception)
+        print(f"FID of {n} samples {fid:.1f}, of as many other real faces {floor:.1f}")
+    print("These are not the figures of the course's own scorer, which was never published.")
+
+
+def _reader(options: argparse.Namespace) -> None:
+    from helpers.homework import score
+
+    score.make_reader()
+
+
+def _data(options: argparse.Namespace, size: int):
+    from helpers.homework import data
+
+    return data.load(options.data, size, options.faces)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from helpers.homework.run import SAVE_EVERY, Config
+
+    parser = argparse.ArgumentParser(prog="python -m helpers.homework", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="train | sample | pack | judge | reader")
+
+    def command(name: str, function, words: str) -> argparse.ArgumentParser:
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        made = commands.add_parser(name, help=words, description=words, formatter_class=formatter)
+        made.set_defaults(command=function)
+        if name != "reader":
+            made.add_argument("--folder", type=Path, default=RUN, help="the folder of the run")
+        if name in ("train", "judge"):
+            made.add_argument("--data", type=Path, help="a folder of faces; without one, cartoon faces")
+            made.add_argument("--faces", type=int, default=10_000, help="how many cartoon faces")
+        return made
+
+    train = command("train", _train, "train, or go on with a training that was broken off")
+    for field in dataclasses.fields(Config):
+        name, several = f"--{field.name.replace('_', '-')}", isinstance(field.default, tuple)
+        kind = {"type": str, "nargs": "*"} if several else {"type": type(field.default)}
+        train.add_argument(name, default=field.default, help=field.metadata["help"], **kind)
+    train.add_argument("--accumulate", type=int, default=1, help="parts of a batch, one after the other: saves memory")
+    train.add_argument("--precision", choices=["no", "bf16"], default="no", help="bf16 on hardware that has it")
+    train.add_argument("--compile", action="store_true", help="let torch.compile translate the network first")
+    train.add_argument("--save-every", type=float, default=SAVE_EVERY, help="seconds between checkpoints")
+
+    sample = command("sample", _sample, "make the thousand faces")
+    sample.add_argument("--n", type=int, default=1000, help="how many faces")
+    sample.add_argument("--steps", type=int, default=25, help="steps of denoising")
+    sample.add_argument("--eta", type=float, default=0.0, help="0 for DDIM, 1 for DDPM")
+    sample.add_argument("--seed", type=int, default=0, help="of the noise")
+    sample.add_argument("--batch", type=int, default=100, help="faces at once")
+
+    pack = command("pack", _pack, "make the archive that is handed in, or check one")
+    pack.add_argument("--check", type=Path, metavar="ARCHIVE", help="an archive that is there, to be checked")
+    pack.add_argument("--size", type=int, default=64, help="of the pictures in the archive to check")
+
+    judge = command("judge", _judge, "judge the samples beside pictures that are known")
+    judge.add_argument("--archive", type=Path, help="an archive to judge, instead of the samples of the run")
+    judge.add_argument("--size", type=int, default=64, help="of the pictures in the archive")
+    judge.add_argument("--cascade", type=Path, help="your lbpcascade_animeface.xml, to count faces found")
+    judge.add_argument("--inception", type=Path, help="your weights of Inception, for the ordinary FID")
+
+    command("reader", _reader, "train the network in whose features the judge measures; the course ships it")
+    return parser
+
+
+def _say(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"note: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
