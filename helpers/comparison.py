@@ -35,7 +35,7 @@ def build_independent(rng: torch.Generator | None) -> IndependentPixels:
 FAMILIES = {"independent": Recipe(build_independent, size=SIZE, batch=64, budget={"steps": 0, "lr": 3e-3}), **RECIPES}
 
 
-def trained(family: str, seed: int, **budget: float) -> tuple[nn.Module, int]:
+def train_family(family: str, seed: int, **budget: float) -> tuple[nn.Module, int]:
     """A model of a family and the number of its steps, after a budget of ``seconds=...`` or ``steps=...``.
 
     Raises:
@@ -100,7 +100,7 @@ def run(file: Path = FILE) -> None:
             for family in FAMILIES:
                 if (family, seed, seconds) in done:
                     continue
-                model, steps = trained(family, seed, seconds=seconds)
+                model, steps = train_family(family, seed, seconds=seconds)
                 figures_of = measured(lambda captions, rng, model=model: model.sample(captions, rng=rng), seed)
                 rows.append({"family": family, "seed": seed, "seconds": seconds, "steps": steps, **figures_of})
                 _store(rows, file)

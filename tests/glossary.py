@@ -47,8 +47,8 @@ def page() -> str:
     lines = [
         "# Glossary",
         "",
-        "Every term of the course, with its name in code and the notebook that introduces it. `make glossary` makes this",
-        "page from the last cells of the notebooks.",
+        "Every term of the course, with its name in code and the notebook that introduces it. `make glossary` makes",
+        "this page from the last cells of the notebooks.",
         "",
         "| term | 繁體中文 | here | notebook |",
         "|---|---|---|---|",

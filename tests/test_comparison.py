@@ -31,7 +31,7 @@ def test_every_shipped_family_takes_part():
 
 
 def test_the_same_steps_and_seed_give_the_same_model():
-    models = [comparison.trained("gan", seed, steps=3)[0] for seed in (0, 0, 1)]
+    models = [comparison.train_family("gan", seed, steps=3)[0] for seed in (0, 0, 1)]
     z = torch.randn(4, *models[0].latent_shape, generator=rng())
     first, second, other = (model.sample(["a running dog"] * 4, z) for model in models)
     assert torch.equal(first, second)
@@ -40,7 +40,7 @@ def test_the_same_steps_and_seed_give_the_same_model():
 
 def test_an_unknown_family_is_named_with_those_that_there_are():
     with pytest.raises(KeyError, match="vae"):
-        comparison.trained("vea", 0, steps=1)
+        comparison.train_family("vea", 0, steps=1)
 
 
 def test_real_pictures_measure_as_real():
