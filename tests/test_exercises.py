@@ -676,6 +676,56 @@ WRONG_ANSWERS = [
         "turned round",
     ),
     ("09_comparison", "exercise-pareto", "def pareto_front(cost): return cost.sum(1).argmin()", "True and False"),
+    (
+        "12_homework_6",
+        "exercise-nearest",
+        "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1)).mean(1)",
+        "mean distance to all",
+    ),
+    (
+        "12_homework_6",
+        "exercise-nearest",
+        "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1)).amin(0)",
+        "each training picture",
+    ),
+    (
+        "12_homework_6",
+        "exercise-nearest",
+        "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1)).amin(1).square()",
+        "take the root",
+    ),
+    (
+        "12_homework_6",
+        "exercise-nearest",
+        "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1)).amax(1)",
+        "the farthest",
+    ),
+    (
+        "12_homework_6",
+        "exercise-nearest",
+        "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1), p=1).amin(1)",
+        "absolute differences",
+    ),
+    ("12_homework_6", "exercise-mirror", "def mirror(pictures, u): return pictures.flip(-1)", "all are mirrored"),
+    (
+        "12_homework_6",
+        "exercise-mirror",
+        "def mirror(x, u): return torch.where((u < 0.5)[:, None, None, None], x.flip(-2), x)",
+        "on their heads",
+    ),
+    (
+        "12_homework_6",
+        "exercise-mirror",
+        "def mirror(x, u): return torch.where((u < 0.5)[:, None, None, None], x, x.flip(-1))",
+        "those are the others",
+    ),
+    (
+        "12_homework_6",
+        "exercise-mirror",
+        "def mirror(x, u):\n    x[u < 0.5] = x[u < 0.5].flip(-1)\n    return x",
+        "leave them as they are",
+    ),
+    ("12_homework_6", "exercise-mirror", "def mirror(pictures, u): return pictures[u < 0.5].flip(-1)", "the shape of"),
 ]
 
 # Written once, for wrong answers that are nearly right.
