@@ -136,24 +136,26 @@ class Decoder(nn.Module):
 
 
 class ConvResidual(nn.Module):
-    """Two convolutions whose output is added to their input; a vector shifts what lies between them.
+    """Two convolutions whose output is added to their input; a vector, if there is one, shifts what lies between.
 
     Args:
         channels: of the input; a multiple of 8.
-        condition: numbers in the vector.
+        condition: numbers in the vector; 0 for none.
     """
 
-    def __init__(self, channels: int, condition: int):
+    def __init__(self, channels: int, condition: int = 0):
         super().__init__()
         self.norm = nn.GroupNorm(8, channels)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.shift = nn.Linear(condition, channels)
+        self.shift = nn.Linear(condition, channels) if condition else None
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """``(n, channels, h, w)`` and ``(n, condition)`` to ``(n, channels, h, w)``."""
-        h = self.first(F.silu(self.norm(x))) + self.shift(condition)[:, :, None, None]
+        h = self.first(F.silu(self.norm(x)))
+        if self.shift is not None:
+            h = h + self.shift(condition)[:, :, None, None]
         return x + self.second(F.silu(h))
 
 

@@ -356,14 +356,14 @@ def test_sampling_keeps_no_steps(model, monkeypatch):
     """The steps of a thousand pictures would fill ten gigabytes."""
     steps, most = [], []
 
-    def trajectory(*_):
+    def way(*_):
         for _ in range(30):
             picture = torch.rand(2, 3, 16, 16)
             steps.append(weakref.ref(picture))
             most.append(sum(step() is not None for step in steps))
             yield torch.zeros(1), picture
 
-    monkeypatch.setattr(type(model), "trajectory", trajectory)
+    monkeypatch.setattr(type(model), "_way", way)
     archive.generate(model, 2, progress=False)
     assert len(most) == 30
     assert max(most) <= 3

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from helpers import faces, figures
 from helpers.homework.data import Dice, Faces, augment, throw
-from helpers.models.diffusion import Diffusion, add_noise, cosine_schedule, linear_schedule, target
+from helpers.models.diffusion import Diffusion, cosine_schedule, linear_schedule
 from helpers.pictures import device, to_float
 from helpers.training import optimizers_of, schedule
 from helpers.unet import Denoiser
@@ -77,11 +77,9 @@ def build(config: Config) -> Diffusion:
 
 def loss_at(model: Diffusion, pictures: Tensor, dice: Dice) -> Tensor:
     """Mean squared error of the network's answer for pictures ``(n, 3, s, s)`` in [0, 1], when the dice fell so."""
-    x = 4 * pictures - 2
-    alpha_bar = model.alpha_bar[dice.t.to(x.device)][:, None, None, None]
-    noise = dice.noise.to(x)
-    answer = model.network([CAPTION] * len(x), add_noise(x, noise, alpha_bar), alpha_bar.flatten())
-    return (answer - target(model.predicts, x, noise, alpha_bar)).square().mean()
+    captions = [CAPTION] * len(pictures)
+    alpha_bar = model.alpha_bar[dice.t.to(pictures.device)][:, None, None, None]
+    return model.error(model.inside(pictures, captions), captions, alpha_bar, dice.noise.to(pictures))
 
 
 def averager(decay: float):

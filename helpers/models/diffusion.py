@@ -153,6 +153,8 @@ class Diffusion(nn.Module):
         predicts: ``"noise"``, ``"picture"`` or ``"velocity"``.
     """
 
+    BOUND = 2.0  # of a picture inside
+
     def __init__(self, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "velocity"):
         super().__init__()
         if alpha_bar.ndim != 1 or not (alpha_bar.diff() < 0).all() or not 0 <= alpha_bar[-1] < alpha_bar[0] == 1:
@@ -165,22 +167,44 @@ class Diffusion(nn.Module):
         self.register_buffer("alpha_bar", alpha_bar.float(), persistent=False)
         self.latent_shape = (3, size, size)
 
+    def inside(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+        """What is diffused, for pictures ``(n, 3, s, s)`` in [0, 1]."""
+        return 4 * pictures - 2
+
+    def outside(self, x: Tensor, captions: Sequence[str]) -> Tensor:
+        """The pictures that x stands for: the inverse of ``inside``."""
+        return (x + 2) / 4
+
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
-        """Mean squared error of the prediction at a random step for each picture of ``(n, 3, s, s)`` in [0, 1]."""
-        x = 4 * pictures - 2
+        """The error of the network at a random step for each picture of ``(n, 3, s, s)`` in [0, 1]."""
+        return self.loss_inside(self.inside(pictures, captions), captions, rng)
+
+    def loss_inside(self, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
+        """The same for what ``inside`` gave."""
         alpha_bar = self.alpha_bar[torch.randint(1, len(self.alpha_bar), (len(x), 1, 1, 1), generator=rng).to(x.device)]
         noise = torch.randn(x.shape, generator=rng).to(x)
+        return self.error(x, captions, alpha_bar, noise)
+
+    def error(self, x: Tensor, captions: Sequence[str], alpha_bar: Tensor, noise: Tensor) -> Tensor:
+        """The mean squared error of the network's prediction, a scalar, for given noise.
+
+        Args:
+            x: what ``inside`` gave, ``(n, ...)``.
+            captions: n of them.
+            alpha_bar: how much is left of each x, ``(n, 1, 1, 1)``.
+            noise: standard normal, in the shape of x.
+        """
         prediction = self.network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
         return (prediction - target(self.predicts, x, noise, alpha_bar)).square().mean()
 
     def estimate(self, x_t: Tensor, alpha_bar: Tensor, captions: Sequence[str], guidance: float = 1.0) -> Tensor:
-        """The picture in x_t, between -2 and 2: ``(n, 3, s, s)`` and one alpha_bar for all to ``(n, 3, s, s)``."""
+        """The picture in x_t, as it is inside: ``(n, ...)`` and one alpha_bar for all to ``(n, ...)``."""
         levels = alpha_bar.expand(len(x_t))
         prediction = self.network(captions, x_t, levels)
         if guidance != 1:
             nothing = [self.network.language.captions[0]] * len(x_t)  # the caption that leaves everything open
             prediction = classifier_free_guidance(prediction, self.network(nothing, x_t, levels), guidance)
-        return to_picture(self.predicts, prediction, x_t, alpha_bar).clamp(-2, 2)
+        return to_picture(self.predicts, prediction, x_t, alpha_bar).clamp(-self.BOUND, self.BOUND)
 
     @torch.no_grad()
     def trajectory(
@@ -195,19 +219,12 @@ class Diffusion(nn.Module):
         """The whole way of ``sample``: after each step x_t, and the picture that the network saw in the x_t before.
 
         Yields:
-            Twice ``(n, 3, s, s)``; the first as the network sees it, the second as a picture in [0, 1].
+            x_t as the network sees it, ``(n, ...)``, and a picture in [0, 1], ``(n, 3, s, s)``.
         """
-        if not 1 <= steps < len(self.alpha_bar):
-            raise ValueError(f"steps must be from 1 to {len(self.alpha_bar) - 1}, not {steps}")
-        z = latent(z, len(captions), self.latent_shape, rng)
-        levels = self.alpha_bar[torch.linspace(0, len(self.alpha_bar) - 1, steps + 1).round().long()]
+        for x, picture in self._way(captions, z, rng, steps, eta, guidance):
+            yield x, self.outside(picture, captions)
 
-        def estimate(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-            return self.estimate(x_t, alpha_bar, captions, guidance)
-
-        for x, picture in denoise(estimate, z, levels, eta, rng):
-            yield x, (picture + 2) / 4
-
+    @torch.no_grad()
     def sample(
         self,
         captions: Sequence[str],
@@ -221,12 +238,31 @@ class Diffusion(nn.Module):
 
         Args:
             captions: n of them.
-            z: the noise to begin with, ``(n, 3, s, s)``, standard normal, drawn with rng if None.
+            z: the noise to begin with, ``(n, *latent_shape)``, standard normal, drawn with rng if None.
             rng: of z, and of fresh noise where eta is not 0.
             steps: of denoising, at most T; equally spaced in the schedule.
             eta: 0 for DDIM, which makes one picture of one z; 1 for DDPM.
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
         """
         # The last step alone: a list of all would grow by the batch with every step.
-        ((_, picture),) = collections.deque(self.trajectory(captions, z, rng, steps, eta, guidance), maxlen=1)
-        return picture.clamp(0, 1)
+        ((_, picture),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance), maxlen=1)
+        return self.outside(picture, captions).clamp(0, 1)
+
+    def _way(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None,
+        rng: torch.Generator | None,
+        steps: int,
+        eta: float,
+        guidance: float,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        if not 1 <= steps < len(self.alpha_bar):
+            raise ValueError(f"steps must be from 1 to {len(self.alpha_bar) - 1}, not {steps}")
+        z = latent(z, len(captions), self.latent_shape, rng)
+        levels = self.alpha_bar[torch.linspace(0, len(self.alpha_bar) - 1, steps + 1).round().long()]
+
+        def estimate(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+            return self.estimate(x_t, alpha_bar, captions, guidance)
+
+        return denoise(estimate, z, levels, eta, rng)
