@@ -1,7 +1,8 @@
 """The trained models that the course ships: how each is made, and how it is loaded.
 
 ``python -m helpers.checkpoints`` trains them all again, ``python -m helpers.checkpoints autoregressive`` one. A broken
-run goes on where it stopped.
+run goes on where it stopped. ``RECIPES`` has one model for each family, all at the same size, so that they can be
+compared; ``BEYOND`` has what the later notebooks build on them.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from helpers import dogs, palette
 from helpers.layers import PictureDecoder
@@ -24,7 +26,8 @@ from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
-from helpers.models.vae import TwoStageVAE
+from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, grid_vae
+from helpers.models.vae import VAE, TwoStageVAE
 from helpers.training import train
 from helpers.unet import Denoiser
 
@@ -57,7 +60,7 @@ def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
 
 
 def build_diffusion(rng: torch.Generator | None) -> Diffusion:
-    """A small U-Net that predicts velocities, on a cosine schedule of 1,000 steps, at 16 by 16 pixels."""
+    """A small U-Net that predicts pictures, on a cosine schedule of 1,000 steps, at 16 by 16 pixels."""
     return Diffusion(Denoiser(dogs.LANGUAGE, size=16, width=80), size=16, alpha_bar=cosine_schedule(1000))
 
 
@@ -77,6 +80,23 @@ def build_gan(rng: torch.Generator | None) -> GAN:
     return GAN(generator, Discriminator(dogs.LANGUAGE, size=16, width=48), latent_size=64, gamma=0.3)
 
 
+def build_grid_vae(rng: torch.Generator | None) -> VAE:
+    """From 32 by 32 pixels to 8 by 8 points of four numbers, and back."""
+    return grid_vae(size=32)
+
+
+def build_latent_diffusion(rng: torch.Generator | None) -> LatentDiffusion:
+    """A U-Net over the grids of ``grid_vae``, which must be there already, and a text encoder that learns with it."""
+    vae = load("grid_vae") if rng else build_grid_vae(None)
+    return LatentDiffusion(vae, latent_denoiser(), size=32, alpha_bar=cosine_schedule(1000))
+
+
+def latent_denoiser() -> Denoiser:
+    """The U-Net of ``build_latent_diffusion``: one grid of 4 by 4 points, where every point sees every other."""
+    text = TextEncoder(dogs.LANGUAGE, Denoiser.CONDITION)
+    return Denoiser(dogs.LANGUAGE, size=8, caption=text, channels=4, width=128, levels=1, blocks=2)
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
@@ -91,21 +111,29 @@ RECIPES = {
         budget={"steps": 15_000, "lr": 3e-4, "part_lr": {"discriminator": 1.2e-3}, "betas": (0.0, 0.99)},
     ),
 }
+BEYOND = {
+    "grid_vae": Recipe(build_grid_vae, size=32, batch=32, budget={"steps": 8_000, "lr": 2e-3, "muon_lr": 0.02}),
+    "latent_diffusion": Recipe(
+        build_latent_diffusion, size=32, batch=64, budget={"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02}
+    ),
+}
+MODELS = RECIPES | BEYOND
+ENCODED = 50_000  # dogs whose vectors a latent diffusion learns from
 
 
 def load(name: str, file: Path | None = None) -> nn.Module:
     """A trained model, ready to sample.
 
     Args:
-        name: one of ``RECIPES``.
+        name: one of ``MODELS``.
         file: of the weights; the one that the course ships, if None.
 
     Raises:
         KeyError: no model of that name.
         FileNotFoundError, ValueError: the file is missing, cut short or of another model.
     """
-    if name not in RECIPES:
-        raise KeyError(f"there is no model {name!r}; there are {', '.join(RECIPES)}")
+    if name not in MODELS:
+        raise KeyError(f"there is no model {name!r}; there are {', '.join(MODELS)}")
     file = file or FOLDER / f"{name}.safetensors"
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing; `python -m helpers.checkpoints {name}` makes it")
@@ -114,7 +142,7 @@ def load(name: str, file: Path | None = None) -> nn.Module:
             weights = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise ValueError(f"{file} is damaged or cut short: {error}. Take it from the course again") from error
-    model = RECIPES[name].build(None)
+    model = MODELS[name].build(None)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -132,15 +160,41 @@ def loss_of(recipe: Recipe) -> Callable[[nn.Module, torch.Generator], Tensor]:
     return loss
 
 
+def latent_loss_of(
+    recipe: Recipe, model: LatentDiffusion, rng: torch.Generator, n: int = ENCODED
+) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The same for a model of vectors: of n dogs that are drawn and encoded once, before the training.
+
+    The model is told the mean and the standard deviation of their vectors.
+    """
+    captions = dogs.LANGUAGE.sample(n, rng)
+    grids = torch.cat(
+        [
+            model.encode(dogs.draw(dogs.sample_scenes(captions[k : k + 500], rng), recipe.size), captions[k : k + 500])
+            for k in tqdm(range(0, n, 500), desc="encoding", leave=False)
+        ]
+    )
+    model.standardise(grids)
+    vectors = (grids - model.mean) / model.std  # (n, channels, s / 4, s / 4)
+
+    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
+        rows = torch.randint(n, (recipe.batch,), generator=rng)
+        return model.loss_inside(vectors[rows], [captions[row] for row in rows.tolist()], rng)
+
+    return loss
+
+
 def make(name: str) -> None:
     """Train a model by its recipe and store it as 16-bit floats."""
-    recipe = RECIPES[name]
+    recipe = MODELS[name]
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     model = recipe.build(rng)
+    latent = isinstance(model, LatentDiffusion)
+    loss = latent_loss_of(recipe, model, rng) if latent else loss_of(recipe)
     start = time.monotonic()
     unfinished = FOLDER.parent / "cache" / f"{name}_in_training.pt"
-    losses = train(model, loss_of(recipe), rng, checkpoint=unfinished, **recipe.budget)
+    losses = train(model, loss, rng, checkpoint=unfinished, **recipe.budget)
     print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")
     store(model, name, {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget})
 
@@ -157,6 +211,6 @@ def store(model: nn.Module, name: str, recipe: dict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", nargs="*", choices=[*RECIPES, []], help="which to make (all, if not given)")
-    for chosen in parser.parse_args().name or RECIPES:
+    parser.add_argument("name", nargs="*", choices=[*MODELS, []], help="which to make (all, if not given)")
+    for chosen in parser.parse_args().name or MODELS:
         make(chosen)

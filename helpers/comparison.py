@@ -4,17 +4,14 @@
 ``data/comparison.json``. A broken run goes on where it stopped. All seconds are seconds of work of that core.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from helpers import dogs, figures, judge, palette
+from helpers import dogs, figures, judge, palette, tables
 from helpers.checkpoints import RECIPES, Recipe, loss_of
 from helpers.models.independent import IndependentPixels
 from helpers.training import train
@@ -76,18 +73,9 @@ def measured(sample: Callable[[list[str], torch.Generator], Tensor], seed: int) 
     }
 
 
-def load(file: Path = FILE) -> list[dict[str, Any]]:
-    """The stored table: a row for each family, seed and budget.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none, or it is of another plan.
-    """
-    if not file.exists():
-        raise FileNotFoundError(f"{file} is missing; `python -m helpers.comparison` makes it in about 20 minutes")
-    table = json.loads(file.read_text())
-    if table["plan"] != PLAN:
-        raise ValueError(f"{file} is of another plan, {table['plan']}; delete it, and `python -m helpers.comparison`")
-    return table["rows"]
+def load(file: Path = FILE) -> tables.Rows:
+    """The stored table: a row for each family, seed and budget. Raises what ``tables.load`` raises."""
+    return tables.load(file, PLAN, "python -m helpers.comparison")
 
 
 def run(file: Path = FILE) -> None:
@@ -103,7 +91,7 @@ def run(file: Path = FILE) -> None:
                 model, steps = train_family(family, seed, seconds=seconds)
                 figures_of = measured(lambda captions, rng, model=model: model.sample(captions, rng=rng), seed)
                 rows.append({"family": family, "seed": seed, "seconds": seconds, "steps": steps, **figures_of})
-                _store(rows, file)
+                tables.store(file, PLAN, rows)
                 print(f"{family:15} seed {seed} {seconds:3} s: {steps:6,} steps, FD-dogs {figures_of['fd_dogs']:.0f}")
 
 
@@ -128,13 +116,6 @@ def pareto_front(cost: Tensor) -> Tensor:
     as_good = (cost[:, None] <= cost[None]).all(2)  # (n, n): row i is as good as row j, in all
     better = (cost[:, None] < cost[None]).any(2)  # and better in one
     return ~(as_good & better).any(0)
-
-
-def _store(rows: list[dict[str, Any]], file: Path) -> None:
-    partial = file.with_suffix(".partial")
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    partial.write_text(f'{{"plan": {json.dumps(PLAN)},\n"rows": [\n{lines}\n]}}\n')
-    os.replace(partial, file)
 
 
 if __name__ == "__main__":

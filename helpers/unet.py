@@ -104,19 +104,24 @@ class Denoiser(nn.Module):
 
     Args:
         language: of the captions.
-        size, channels, width, levels, blocks: see ``UNet``.
+        size: see ``UNet``.
+        caption: gives a vector ``(n, CONDITION)`` for n captions; ``CaptionEmbedding``, if None.
+        channels, width, levels, blocks: see ``UNet``.
     """
 
     CONDITION = 128
     WAVES = 16  # frequencies in which the amount of noise is told, up to 60 radians for each radian
 
-    def __init__(self, language: Language, size: int = 16, **options: int):
+    def __init__(self, language: Language, size: int = 16, caption: nn.Module | None = None, **options: int):
         super().__init__()
         self.language = language
-        self.caption = CaptionEmbedding(language, 128)
-        self.noise = nn.Sequential(nn.Linear(2 * self.WAVES, 128), nn.SiLU())
+        self.caption = caption or CaptionEmbedding(language, self.CONDITION)
+        self.noise = nn.Sequential(nn.Linear(2 * self.WAVES, self.CONDITION), nn.SiLU())
         self.mix = nn.Sequential(
-            nn.Linear(256, self.CONDITION), nn.SiLU(), nn.Linear(self.CONDITION, self.CONDITION), nn.SiLU()
+            nn.Linear(2 * self.CONDITION, self.CONDITION),
+            nn.SiLU(),
+            nn.Linear(self.CONDITION, self.CONDITION),
+            nn.SiLU(),
         )
         self.unet = UNet(self.CONDITION, size, **options)
 

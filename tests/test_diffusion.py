@@ -16,6 +16,7 @@ from helpers.models.diffusion import (
     ddim_step,
     denoise,
     linear_schedule,
+    loss_weight,
     posterior,
     target,
     to_picture,
@@ -176,6 +177,23 @@ def test_eta_0_needs_no_randomness_and_any_other_does():
     assert not torch.equal(noisy[0], noisy[2])
     with pytest.raises(ValueError, match="fresh noise needs a source"):
         next(denoise(exact_estimate, z, cosine_schedule(20), 0.5))
+
+
+@pytest.mark.parametrize("left", [0.01, 0.5, 0.8])
+def test_an_error_of_the_picture_counts_as_much_as_that_of_the_velocity_that_follows(left):
+    alpha_bar = torch.tensor(left)
+    x, noise, guess = (torch.randn(500, generator=rng(seed)) for seed in range(3))
+    x_t = add_noise(x, noise, alpha_bar)
+    implied = (x_t - alpha_bar.sqrt() * guess) / (1 - alpha_bar).sqrt()
+    of_velocity = target("velocity", guess, implied, alpha_bar) - target("velocity", x, noise, alpha_bar)
+    counted = loss_weight("picture", alpha_bar) * (guess - x).square()
+    assert torch.allclose(counted, of_velocity.square(), rtol=1e-3, atol=1e-4)
+
+
+def test_steps_with_next_to_no_noise_do_not_count_for_all():
+    alpha_bar = torch.tensor([0.9, 0.99, 0.999])
+    assert loss_weight("picture", alpha_bar).tolist() == [6, 6, 6]
+    assert loss_weight("noise", alpha_bar).tolist() == [1, 1, 1]
 
 
 # ---- The model ----

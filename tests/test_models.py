@@ -386,7 +386,7 @@ def test_a_checkpoint_that_cannot_be_used_says_why(tmp_path):
 def test_making_a_checkpoint_and_loading_it_gives_the_model_back(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     recipe = checkpoints.Recipe(checkpoints.build_autoregressive, size=16, batch=2, budget={"steps": 2, "lr": 1e-3})
-    monkeypatch.setitem(checkpoints.RECIPES, "autoregressive", recipe)
+    monkeypatch.setitem(checkpoints.MODELS, "autoregressive", recipe)
     checkpoints.make("autoregressive")
     files = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
     assert files == ["autoregressive.safetensors"]

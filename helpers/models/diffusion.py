@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from helpers.layers import latent
 
+MOST_SNR = 5.0
+
 # ---- The way to noise ----
 
 
@@ -70,6 +72,20 @@ def to_picture(predicts: str, prediction: Tensor, x_t: Tensor, alpha_bar: Tensor
     if predicts == "velocity":
         return signal * x_t - spread * prediction
     return (x_t - spread * prediction) / signal
+
+
+def loss_weight(predicts: str, alpha_bar: Tensor) -> Tensor:
+    """What the squared error of a prediction counts in the loss, in the shape of alpha_bar.
+
+    That of noise or velocity counts 1. That of a picture counts 1 + SNR, with SNR = alpha_bar / (1 - alpha_bar), the
+    ratio of signal to noise: as much as the error of the velocity that follows from it (Salimans and Ho 2022, sec. 4).
+    But the ratio counts up to ``MOST_SNR`` only; else the network would spend itself on steps with next to no noise,
+    where there is nothing to decide (Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", ICCV
+    2023, sec. 3.4).
+    """
+    if predicts != "picture":
+        return torch.ones_like(alpha_bar)
+    return 1 + (alpha_bar / (1 - alpha_bar)).clamp(max=MOST_SNR)
 
 
 # ---- The way back ----
@@ -155,7 +171,7 @@ class Diffusion(nn.Module):
 
     BOUND = 2.0  # of a picture inside
 
-    def __init__(self, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "velocity"):
+    def __init__(self, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "picture"):
         super().__init__()
         if alpha_bar.ndim != 1 or not (alpha_bar.diff() < 0).all() or not 0 <= alpha_bar[-1] < alpha_bar[0] == 1:
             raise ValueError(
@@ -186,7 +202,7 @@ class Diffusion(nn.Module):
         return self.error(x, captions, alpha_bar, noise)
 
     def error(self, x: Tensor, captions: Sequence[str], alpha_bar: Tensor, noise: Tensor) -> Tensor:
-        """The mean squared error of the network's prediction, a scalar, for given noise.
+        """The weighted mean squared error of the network's prediction, a scalar, for given noise.
 
         Args:
             x: what ``inside`` gave, ``(n, ...)``.
@@ -195,7 +211,8 @@ class Diffusion(nn.Module):
             noise: standard normal, in the shape of x.
         """
         prediction = self.network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
-        return (prediction - target(self.predicts, x, noise, alpha_bar)).square().mean()
+        error = (prediction - target(self.predicts, x, noise, alpha_bar)).square()
+        return (loss_weight(self.predicts, alpha_bar) * error).mean()
 
     def estimate(self, x_t: Tensor, alpha_bar: Tensor, captions: Sequence[str], guidance: float = 1.0) -> Tensor:
         """The picture in x_t, as it is inside: ``(n, ...)`` and one alpha_bar for all to ``(n, ...)``."""

@@ -1,7 +1,7 @@
 """Latent diffusion: a diffusion model that draws the vectors of a VAE, and a text encoder that tells it what to draw.
 
-Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022, which became Stable Diffusion.
-The VAE comes first and is then left alone; it takes a picture to a small grid of a few numbers at each point.
+Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022, which became Stable
+Diffusion. The VAE comes first and is then left alone; it takes a picture to a small grid of a few numbers a point.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.captions import Language
-from helpers.layers import ConvResidual, latent
+from helpers.layers import ConvResidual
 from helpers.models.diffusion import Diffusion
 from helpers.models.vae import VAE
 
@@ -117,7 +117,7 @@ class LatentDiffusion(Diffusion):
 
     BOUND = 5.0  # five standard deviations; no vector that was seen lies further out
 
-    def __init__(self, vae: VAE, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "velocity"):
+    def __init__(self, vae: VAE, network: nn.Module, size: int, alpha_bar: Tensor, predicts: str = "picture"):
         super().__init__(network, size, alpha_bar, predicts)
         self.vae = vae.requires_grad_(False)
         channels = vae.latent_shape[0] * SHRINKS**2 // size**2
