@@ -20,7 +20,7 @@ from helpers.training import train
 from helpers.unet import Denoiser
 
 FILE = Path(__file__).parent.parent / "data" / "parts.json"
-PLAN = {"seconds": 180, "seeds": [0, 1], "threads": 1, "encoded": 20_000, "guidance": [1.0, 2.0]}
+PLAN = {"seconds": 120, "seeds": [0, 1], "threads": 1, "encoded": 20_000, "guidance": [1.0, 2.0]}
 RECIPE = BEYOND["latent_diffusion"]
 VARIANTS = ("whole", "no text encoder", "no VAE")
 

@@ -359,11 +359,11 @@ def test_the_shipped_model_draws_dogs_that_do_what_was_asked():
     assert judge.valid(drawn) > 5 * judge.valid(in_one_go(16).sample(captions, rng=rng())) + 0.1
 
 
-@pytest.mark.parametrize("name", checkpoints.RECIPES)
+@pytest.mark.parametrize("name", checkpoints.MODELS)
 def test_its_recipe_is_stored_with_it(name):
     with safe_open(checkpoints.FOLDER / f"{name}.safetensors", "pt") as stored:
         metadata = stored.metadata()
-    recipe = checkpoints.RECIPES[name]
+    recipe = checkpoints.MODELS[name]
     expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
     assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"

@@ -1,0 +1,143 @@
+"""Latent diffusion: what is diffused, what the text encoder reads, and the table of its parts."""
+
+import math
+
+import pytest
+import torch
+
+from helpers import checkpoints, dogs, parts, tables
+from helpers.checkpoints import Recipe, latent_denoiser, latent_loss_of
+from helpers.models.diffusion import cosine_schedule
+from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, grid_vae
+from helpers.training import train
+
+CAPTIONS = ["a running dog", "a small white dog running left on the sand", "a black running dog"]
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return LatentDiffusion(grid_vae(size=32), latent_denoiser(), size=32, alpha_bar=cosine_schedule(50)).eval()
+
+
+def real(captions=CAPTIONS):
+    return dogs.draw(dogs.sample_scenes(captions, rng()), 32)
+
+
+def test_the_grid_is_a_twelfth_of_the_picture_and_each_point_sees_its_own_place(model):
+    pictures = real().requires_grad_()
+    mu, _ = model.vae.encode(pictures, CAPTIONS)
+    grids = mu.view(3, 4, 8, 8)
+    assert 12 * grids[0].numel() == pictures[0].numel()
+    (slope,) = torch.autograd.grad(grids[:, :, 0, 0].sum(), pictures)
+    assert slope[..., :4, :4].abs().sum() > 0
+    # Group normalisation lets all points of a channel know of each other a little; the place itself counts most.
+    assert slope[..., :8, :8].abs().mean() > 20 * slope[..., 24:, 24:].abs().mean()
+
+
+def test_inside_has_the_size_of_the_noise_and_outside_undoes_it(model):
+    pictures = real(CAPTIONS * 20)
+    captions = CAPTIONS * 20
+    grids = model.encode(pictures, captions)
+    model.standardise(grids)
+    x = model.inside(pictures, captions)
+    assert x.shape == (60, 4, 8, 8)
+    assert torch.allclose(x.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(x.std((0, 2, 3)), torch.ones(4), atol=1e-4)
+    assert torch.allclose(model.outside(x, captions), model.vae.decoder(captions, grids.flatten(1)), atol=1e-5)
+
+
+def test_it_samples_pictures_of_the_world_and_one_z_gives_one_picture(model):
+    z = torch.randn(3, *model.latent_shape, generator=rng())
+    first, again = model.sample(CAPTIONS, z, steps=3), model.sample(CAPTIONS, z, steps=3)
+    assert first.shape == (3, 3, 32, 32)
+    assert 0 <= first.min() <= first.max() <= 1
+    assert torch.equal(first, again)
+    with pytest.raises(ValueError, match=r"z must have the shape \(3, 4, 8, 8\)"):
+        model.sample(CAPTIONS, torch.randn(3, 3, 32, 32))
+    with pytest.raises(ValueError, match="does not know the word 'cat'"):
+        model.sample(["a running cat"], rng=rng(), steps=2)
+
+
+def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
+    before = {name: value.clone() for name, value in model.vae.state_dict().items()}
+    network = {name: value.clone() for name, value in model.network.state_dict().items()}
+    recipe = Recipe(None, size=32, batch=4, budget={})
+    loss = latent_loss_of(recipe, model, rng(), n=500)
+    assert math.isfinite(loss(model, rng()).item())
+    train(model, loss, rng(), steps=3, muon_lr=0.02, ema_decay=0.5)
+    assert all(torch.equal(value, before[name]) for name, value in model.vae.state_dict().items())
+    assert any(not torch.equal(value, network[name]) for name, value in model.network.state_dict().items())
+
+
+# ---- Reading ----
+
+
+def test_what_is_not_said_has_no_say():
+    torch.manual_seed(0)
+    encoder = TextEncoder(dogs.LANGUAGE, 32).eval()
+    alone = encoder(CAPTIONS[:1])
+    with torch.no_grad():
+        encoder.word.weight[0] += 100  # the vector of an empty place
+        assert torch.allclose(encoder(CAPTIONS)[:1], alone, atol=1e-5)
+
+
+def test_every_word_is_heard():
+    torch.manual_seed(0)
+    encoder = TextEncoder(dogs.LANGUAGE, 32).eval()
+    told = encoder(dogs.LANGUAGE.captions)
+    assert torch.pdist(told).min() > 1e-4
+
+
+# ---- The table of the parts ----
+
+
+@pytest.mark.parametrize("variant", parts.VARIANTS)
+def test_a_variant_lacks_what_its_name_says(variant, monkeypatch):
+    monkeypatch.setattr(parts, "load", lambda name: grid_vae(size=32))
+    torch.manual_seed(0)
+    model = parts.build(variant)
+    assert isinstance(model, LatentDiffusion) == (variant != "no VAE")
+    model.network.unet.end[2].weight.data.normal_()  # it begins by saying nothing
+    x = torch.randn(3, *model.latent_shape, generator=rng())
+    told = [model.network(captions, x, torch.full((3,), 0.5)) for captions in (CAPTIONS, CAPTIONS[::-1])]
+    assert torch.equal(*told) == (variant == "no text encoder")
+
+
+def test_an_unknown_variant_is_named_with_those_that_there_are():
+    with pytest.raises(ValueError, match="no text encoder"):
+        parts.build("no dog")
+
+
+def test_a_broken_table_of_parts_goes_on(tmp_path, monkeypatch):
+    plan = parts.PLAN | {"seconds": 0.05, "seeds": [0], "encoded": 500, "guidance": [1.0]}
+    monkeypatch.setattr(parts, "PLAN", plan)
+    monkeypatch.setattr(parts, "VARIANTS", ("whole", "no text encoder"))
+    monkeypatch.setattr(parts, "measured", lambda sample, seed: {"fd_dogs": 1.0})
+    monkeypatch.setattr(parts, "load", lambda name: grid_vae(size=32))
+    threads = torch.get_num_threads()
+    file = tmp_path / "parts.json"
+    parts.run(file)
+    rows = tables.load(file, plan, "make it")
+    assert [row["variant"] for row in rows] == ["whole", "no text encoder"]
+    rows[1]["steps"] = 12345
+    tables.store(file, plan, rows[1:])  # as if it had been killed, with one missing
+    parts.run(file)
+    torch.set_num_threads(threads)
+    again = tables.load(file, plan, "make it")
+    assert [row["variant"] for row in again] == ["no text encoder", "whole"]
+    assert again[0]["steps"] == 12345
+
+
+def test_the_shipped_models_are_there_and_fit():
+    for name in checkpoints.BEYOND:
+        assert (checkpoints.FOLDER / f"{name}.safetensors").stat().st_size < 5_000_000
+    shipped = checkpoints.load("latent_diffusion")
+    vae = checkpoints.load("grid_vae")
+    grids = shipped.encode(real(), CAPTIONS)
+    assert torch.allclose(grids.flatten(1), vae.encode(real(), CAPTIONS)[0], atol=1e-4)
+    assert (shipped.std - 1).abs().max() > 0.001  # it was told the size of its grids
