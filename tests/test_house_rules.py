@@ -5,6 +5,7 @@ import textwrap
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from helpers import quiz
 from tests import test_notebooks as house
 from tests.execute import KERNELSPEC
 
@@ -42,6 +43,11 @@ def code(id, source, *outputs, **metadata):
     return new_code_cell(source, id=id, outputs=list(outputs), metadata=metadata)
 
 
+def questions(which, html):
+    source = f'from helpers import quiz\n\nquiz.{which}("{PATH.stem}")'
+    return code(f"{which}-questions", source, new_output("execute_result", {"text/html": html}), tags=["quiz"])
+
+
 def lesson():
     """A notebook that keeps every rule."""
     hidden = {"tags": ["solution"], "jupyter": {"source_hidden": True}}
@@ -51,6 +57,7 @@ def lesson():
         cells=[
             new_markdown_cell(INTRODUCTION, id="introduction"),
             code("setup", "from helpers import checks, dogs\nimport torch\n\nSEED = 1\nrng = torch.Generator()"),
+            questions("opening", quiz.opening(PATH.stem)._repr_html_()),
             new_markdown_cell("## Many\n\n" + "word " * 800, id="prose"),
             code(
                 "count-answers",
@@ -66,11 +73,15 @@ def lesson():
             code("triple", "def triple(x):\n    ...", tags=["exercise"]),
             code("triple-check", "checks.triple(triple)"),
             code("triple-solution", "def triple(x):\n    return 3 * x", **hidden),
+            questions("closing", quiz.closing(PATH.stem).html()),
             new_markdown_cell(CLOSING, id="closing"),
         ],
     )
     for count, cell in enumerate(house.code_cells(nb), start=1):
         cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
     return nb
 
 
@@ -341,6 +352,23 @@ VIOLATIONS = {
         insert("explore-strip", code("between", "1")),
         "explore: the next",
     ),
+    "no opening questions": (
+        house.rule_quiz,
+        remove("opening-questions"),
+        "prose: opening-questions should stand here",
+    ),
+    "late closing questions": (
+        house.rule_quiz,
+        insert("closing", new_markdown_cell("More.", id="more")),
+        "more: closing-questions should stand here",
+    ),
+    "questions untagged": (house.rule_quiz, metadata("closing-questions", tags=[]), "add the tag quiz"),
+    "questions of another": (
+        house.rule_quiz,
+        replace("closing-questions", "01_one", "02_one"),
+        'end with quiz.closing("01_one_to_many")',
+    ),
+    "old questions": (house.rule_quiz, outputs("opening-questions", html("<p>Old</p>")), "what the questions are now"),
     "unchecked exercise": (house.rule_exercises, remove("triple-check"), "triple: call checks.<something>"),
     "check only in solution": (
         house.rule_exercises,
