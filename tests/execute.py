@@ -72,7 +72,9 @@ def execute(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL) -> 
         extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it talks to us unencrypted
     )
     seconds = {}
-    with client.setup_kernel(cleanup_kc=True):
+    # Whoever runs this may have solved exercises; the notebook as committed shows a course not yet begun.
+    environment = os.environ | {"COURSE_PROGRESS": str(folder / ".none.json")}
+    with client.setup_kernel(cleanup_kc=True, env=environment):
         for index, cell in enumerate(nb.cells):
             start = time.perf_counter()
             try:

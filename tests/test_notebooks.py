@@ -496,7 +496,7 @@ def rule_exercises(nb: NotebookNode, path: Path) -> list[str]:
     complaints = []
     for index, cell in enumerate(cells):
         if "exercise" in tags(cell):
-            complaints += exercise_complaints(cell, cells[index + 1 : index + 3])
+            complaints += exercise_complaints(cell, cells[index + 1 : index + 2])
         if "solution" in tags(cell) and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             complaints.append(f"{cell.id}: set jupyter.source_hidden to true: nobody wants to see the solution at once")
     count = sum("exercise" in tags(cell) for cell in cells)
@@ -507,15 +507,16 @@ def rule_exercises(nb: NotebookNode, path: Path) -> list[str]:
 
 
 def exercise_complaints(stub: NotebookNode, following: list[NotebookNode]) -> list[str]:
-    """What is wrong with one exercise. The check may stand in a cell of its own, before the solution."""
+    """What is wrong with one exercise. It counts as solved by the id of the cell in which the check passes."""
     complaints = []
+    if not stub.id.startswith("exercise-"):
+        complaints.append(f"{stub.id}: the id of an exercise begins with exercise-, or it is never counted as solved")
     if not calls_check(stub):
-        if following and calls_check(following[0]) and "solution" not in tags(following[0]):
-            following = following[1:]
-        else:
-            complaints.append(f"{stub.id}: call checks.<something> here or in the next code cell")
+        complaints.append(f"{stub.id}: call checks.<something> here")
     if not following or "solution" not in tags(following[0]):
-        complaints.append(f"{stub.id}: the next code cell, after the check, must have the tag solution")
+        complaints.append(f"{stub.id}: the next code cell must have the tag solution")
+    elif following[0].id.startswith("exercise-"):
+        complaints.append(f"{following[0].id}: the id of a solution must not begin with exercise-")
     return complaints
 
 
