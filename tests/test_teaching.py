@@ -115,5 +115,19 @@ def test_what_a_cell_makes_and_needs(source, made, needed):
     assert found[1] == needed
 
 
+PATH = re.compile(r"^\| \d+ \| \[[^]]+\]\(notebooks/(\w+)\.ipynb\) \| (\d+) \| (\d+) \| (.*) ?\|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_path_in_the_readme_says_what_the_first_cell_says(path):
+    rows = {row[0]: row[1:] for row in PATH.findall((ROOT / "README.md").read_text(encoding="utf-8"))}
+    reading, machine, before = rows[path.stem]
+    first = read(path).cells[0].source
+    assert f"about {reading} minutes of reading" in first
+    assert re.search(rf"the machine works for (about|less than) {machine} minutes? of them", first)
+    needed = re.search(r"^You need: (.*)$", first, re.MULTILINE)[1]
+    assert set(re.findall(r"\d+", before)) == set(re.findall(r"\d+", re.sub(r"\(\S*?\)", "", needed)))
+
+
 def test_the_plan_is_found_from_the_readme():
     assert "(TEACHING.md)" in Path(ROOT / "README.md").read_text(encoding="utf-8")
