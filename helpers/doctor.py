@@ -1,14 +1,23 @@
-"""Looks at the machine and says what the course will find there, and what to do where something is missing."""
+"""Looks at the machine and says what the course will find there, and what to do where something is missing.
+
+``python -m helpers.doctor`` prints it; the first notebook shows it.
+"""
 
 import dataclasses
 import html
+import importlib.metadata
 import os
+import re
 import shutil
 import sys
+import tomllib
+import webbrowser
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 GB = 1e9
+MEMORY_GB, FREE_GB = 4, 1.5  # lesson 2 takes 2 GB, some of which the kernel that asks has already; a browser about 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,52 +57,135 @@ class Report:
             f"<tr><td>{'✓' if f.fine else '✗'}</td><th scope='row'>{f.name}</th><td>{html.escape(f.found)}</td></tr>"
             for f in self.findings
         )
-        return f"<table><tr><th></th><th>what</th><th>found</th></tr>{rows}</table><p><b>{self.verdict}</b></p>"
+        heads = "".join(f"<th scope='col'>{head}</th>" for head in ("fine", "what", "found"))
+        return f"<table><tr>{heads}</tr>{rows}</table><p><b>{html.escape(self.verdict)}</b></p>"
 
 
 def examine() -> Report:
-    """Look at Python, the packages, cores, disk, threads and the judge's weights. Takes a second or two."""
+    """Look at everything that the course needs. Takes a second or two.
+
+    Where Python or a package will not do, nothing else is looked at, since the rest asks the packages.
+    """
+    first = (python(sys.version_info[:3]), packages(lowest_versions(), importlib.metadata.version))
+    if not all(finding.fine for finding in first):
+        return Report(first)
+    import psutil
     import torch
     import torchvision
 
     from helpers.judge import WEIGHTS
 
-    free = shutil.disk_usage(ROOT).free
-    cores = os.cpu_count() or 1
     if torch.cuda.is_available():
-        accelerator = torch.cuda.get_device_name()
-    elif torch.backends.mps.is_available():
-        accelerator = "Apple's, through MPS"
+        seen = torch.cuda.get_device_name()
     else:
-        accelerator = "none, and none is needed"
+        seen = "Apple's, through MPS" if torch.backends.mps.is_available() else ""
+    memory = psutil.virtual_memory()
     return Report(
         (
-            Finding(
-                "Python",
-                ".".join(map(str, sys.version_info[:3])),
-                sys.version_info >= (3, 11),
-                "Install Python 3.11 or newer from python.org.",
-            ),
+            *first,
             Finding("torch", f"{torch.__version__}, torchvision {torchvision.__version__}", True),
-            Finding("cores", str(cores), cores >= 2, "With one core everything works and takes about twice as long."),
-            Finding("accelerator", accelerator, True),
-            Finding(
-                "free disk", f"{free / GB:.0f} GB", free > GB, "Free at least 1 GB for cached pictures and checkpoints."
-            ),
-            Finding(
-                "threads",
-                f"{torch.get_num_threads()}, which spin {os.environ.get('GOMP_SPINCOUNT', 'for long')} while they wait",
-                "GOMP_SPINCOUNT" in os.environ,
-                "Import helpers before torch, or training slows down whenever the browser is busy.",
-            ),
-            Finding(
-                "the judge",
-                "its weights are there" if WEIGHTS.exists() else "its weights are missing",
-                WEIGHTS.exists(),
-                "Run `make checkpoints`, or fetch the repository again.",
-            ),
+            cores(os.cpu_count() or 1),
+            main_memory(memory.total / GB, memory.available / GB),
+            disk(shutil.disk_usage(ROOT).free / GB),
+            accelerator(seen, card=shutil.which("nvidia-smi") is not None),
+            browser(),
+            threads(torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT")),
+            weights(WEIGHTS),
         )
     )
+
+
+def python(version: tuple[int, ...]) -> Finding:
+    """Whether Python is new enough."""
+    found = ".".join(map(str, version))
+    return Finding("Python", found, version >= (3, 11), "Install Python 3.11 or newer from python.org.")
+
+
+def lowest_versions(file: Path = ROOT / "pyproject.toml") -> dict[str, str]:
+    """The packages that the course names, each with the lowest version that will do."""
+    named = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups() for requirement in named)
+
+
+def packages(lowest: Mapping[str, str], version_of: Callable[[str], str]) -> Finding:
+    """Whether all packages are there and new enough.
+
+    Args:
+        lowest: the lowest version of each package, by its name.
+        version_of: gives the version that is installed, or raises ``PackageNotFoundError``.
+    """
+    wrong = []
+    for name, needed in lowest.items():
+        try:
+            there = version_of(name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{name} is missing")
+            continue
+        if _numbers(there) < _numbers(needed):
+            wrong.append(f"{name} {there} is older than {needed}")
+    found = "; ".join(wrong) or f"all {len(lowest)} are there and new enough"
+    return Finding("packages", found, not wrong, "Install them again with `python helpers/install.py`.")
+
+
+def cores(count: int) -> Finding:
+    """Whether there are two."""
+    return Finding("cores", str(count), count >= 2, "With one core everything works and takes about twice as long.")
+
+
+def main_memory(total: float, available: float) -> Finding:
+    """Whether the memory will do, in GB."""
+    found = f"{total:.0f} GB, {available:.1f} GB of them free"
+    advice = "Close other programs and notebooks (Kernel, Shut Down All Kernels) before you run a lesson."
+    return Finding(
+        "memory", found, total >= 0.9 * MEMORY_GB and available >= FREE_GB, advice
+    )  # some is lost to firmware
+
+
+def disk(free: float) -> Finding:
+    """Whether there is room, in GB, for what the course keeps."""
+    return Finding("free disk", f"{free:.0f} GB", free > 1, "Free at least 1 GB for cached pictures and checkpoints.")
+
+
+def accelerator(seen: str, card: bool) -> Finding:
+    """The GPU, which nothing but the long run of homework 6 needs.
+
+    Args:
+        seen: what torch can use, or nothing.
+        card: whether there is a driver for an NVIDIA card.
+    """
+    if card and not seen:
+        found = "an NVIDIA card that this torch cannot use; for homework 6, install the torch for it from pytorch.org"
+    else:
+        found = seen or "none, and none is needed"
+    return Finding("GPU", found, True)
+
+
+def browser() -> Finding:
+    """The browser in which JupyterLab will open. One that is not here will do as well."""
+    try:
+        controller = webbrowser.get()
+        found = getattr(controller, "name", "") or type(controller).__name__
+    except webbrowser.Error:
+        found = "none on this machine; open the address that JupyterLab prints in Firefox, Chrome, Edge or Safari"
+    return Finding("browser", Path(found).name if os.sep in found else found, True)
+
+
+def threads(count: int, spin: str | None) -> Finding:
+    """Whether the threads of torch leave a core to the browser while they wait."""
+    found = f"{count}, which spin {spin or 'for long'} while they wait"
+    advice = "Import helpers before torch, or training slows down whenever the browser is busy."
+    return Finding("threads", found, spin is not None, advice)
+
+
+def weights(file: Path) -> Finding:
+    """Whether the judge can read."""
+    found = "its weights are there" if file.exists() else "its weights are missing"
+    return Finding("the judge", found, file.exists(), "Run `make checkpoints`, or fetch the repository again.")
+
+
+def _numbers(version: str) -> list[int]:
+    """The numbers of a version up to the first that is none: 2.14.1+cpu gives 2, 14, 1."""
+    return [int(part) for part in re.match(r"\d+(\.\d+)*", version)[0].split(".")]
 
 
 if __name__ == "__main__":

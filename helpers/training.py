@@ -1,8 +1,9 @@
 """One training loop for the whole course: progress, averaged weights, checkpoint and resume."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -32,6 +33,9 @@ def train(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[float]:
     """Minimise ``loss``, with a learning rate that rises, stays and falls; leave the averaged weights in ``model``.
+
+    Whoever watches a budget of seconds run down may interrupt the kernel: the training ends there, with what it has
+    learned so far, and the notebook goes on. Every other run is ended by an interrupt.
 
     Args:
         model: is changed in place.
@@ -67,7 +71,11 @@ def train(
     losses, before = _resume(checkpoint, parts, rng, budget) if checkpoint else ([], 0.0)
     start = clock() - before
     model.train()
-    with tqdm(total=1.0, initial=0.0, desc="training", leave=False, mininterval=0.5, bar_format=BAR) as bar:
+    watched = seconds is not None and clock is time.monotonic and checkpoint is None
+    with (
+        _may_be_cut_short(losses, watched),
+        tqdm(total=1.0, initial=0.0, desc="training", leave=False, mininterval=0.5, bar_format=BAR) as bar,
+    ):
         while (done := len(losses) / steps if steps else (clock() - start) / seconds) < 1:
             for group, peak in zip(_groups(optimizers), highest, strict=True):
                 group["lr"] = peak * schedule(done)
@@ -93,6 +101,17 @@ def train(
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     return losses
+
+
+@contextlib.contextmanager
+def _may_be_cut_short(losses: list[float], watched: bool) -> Iterator[None]:
+    """Takes an interrupt for the end of a training that somebody watches, if it has learned anything."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not watched or not losses:
+            raise
+        print(f"interrupted after {len(losses)} steps")
 
 
 class MatrixMuon(torch.optim.Muon):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+
+from helpers import quiz
 
 ROOT = Path(__file__).parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -142,9 +145,30 @@ def test_the_first_lesson_runs_and_its_widget_answers_the_keyboard(page, lab):
 
     # How fast is printed for `make bench` and not asserted: machines differ.
     print(f"\nwidget: {describe(widget_latencies(page))}")
+    answer_by_keyboard(page)
     visit_every_cell(page)
     assert elsewhere == []
     assert complaints == []
+
+
+def answer_by_keyboard(page):
+    """Answers the first of the closing questions wrongly, then rightly, with the keyboard alone."""
+    page.locator(".jp-WindowedPanel-outer").first.evaluate("element => element.scrollTo(0, element.scrollHeight)")
+    buttons = page.locator(".widget-toggle-buttons").first.locator("button")
+    buttons.first.wait_for()
+    # The mathematics of the question is drawn, not spelled out.
+    assert page.locator(".widget-htmlmath mjx-container").count() > 0
+    question = quiz.read_closing("01_one_to_many")[0]
+    reply = page.locator(".widget-htmlmath [role=status]").first
+    right = next(place for place, option in enumerate(question.options) if option.right)
+    buttons.first.focus()
+    for place, option in enumerate(question.options[: right + 1]):
+        if place:
+            page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        expect(reply).to_contain_text(option.feedback)
+    expect(reply).to_contain_text("Right.")
+    expect(page.get_by_text(re.compile("^1 of 4 right"))).to_be_visible()
 
 
 def widget_latencies(page, choices: int = 60) -> list[float]:

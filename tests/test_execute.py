@@ -112,13 +112,14 @@ def test_normalise_keeps_only_what_lasts():
     text = [new_output("stream", name="stdout", text=part) for part in ("on", "e\n")]
     bar = new_output("stream", name="stderr", text="100%|##| 3/3 [00:00<00:00, 9.1it/s]\n")
     view = new_output("display_data", {WIDGET: {}, "text/plain": "IntSlider()"})
+    quiz = new_output("display_data", {WIDGET: {}, "text/plain": "Quiz", "text/html": "<p>Quiz</p>"})
     result = new_output("execute_result", {"text/plain": "1"}, execution_count=9)
     noise = {"collapsed": True, "scrolled": True, "execution": {"iopub.status.busy": "now"}}
     solution = {"tags": ["solution"], "jupyter": {"source_hidden": True, "outputs_hidden": False}}
     nb = new_notebook(
         metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.11.7"}},
         cells=[
-            new_code_cell("1", id="a", outputs=[text[0], bar, text[1], view, result], metadata=noise),
+            new_code_cell("1", id="a", outputs=[text[0], bar, text[1], view, result, quiz], metadata=noise),
             new_markdown_cell("b", id="b", metadata={"tags": []}),
             new_code_cell("2", id="c", execution_count=7, metadata=solution),
         ],
@@ -130,9 +131,10 @@ def test_normalise_keeps_only_what_lasts():
         "language_info": {"name": "python"},
     }
     assert (a.execution_count, c.execution_count) == (1, 2)
-    assert [output.output_type for output in a.outputs] == ["stream", "execute_result"]
+    assert [output.output_type for output in a.outputs] == ["stream", "execute_result", "display_data"]
     assert a.outputs[0].text == "one\n"
     assert a.outputs[1].execution_count == 1
+    assert a.outputs[2].data == {"text/plain": "Quiz", "text/html": "<p>Quiz</p>"}
     assert a.metadata == b.metadata == {}
     assert c.metadata == {"tags": ["solution"], "jupyter": {"source_hidden": True}}
 

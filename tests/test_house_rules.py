@@ -5,6 +5,7 @@ import textwrap
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from helpers import quiz
 from tests import test_notebooks as house
 from tests.execute import KERNELSPEC
 
@@ -42,6 +43,11 @@ def code(id, source, *outputs, **metadata):
     return new_code_cell(source, id=id, outputs=list(outputs), metadata=metadata)
 
 
+def questions(which, html):
+    source = f'from helpers import quiz\n\nquiz.{which}("{PATH.stem}")'
+    return code(f"{which}-questions", source, new_output("execute_result", {"text/html": html}), tags=["quiz"])
+
+
 def lesson():
     """A notebook that keeps every rule."""
     hidden = {"tags": ["solution"], "jupyter": {"source_hidden": True}}
@@ -51,6 +57,7 @@ def lesson():
         cells=[
             new_markdown_cell(INTRODUCTION, id="introduction"),
             code("setup", "from helpers import checks, dogs\nimport torch\n\nSEED = 1\nrng = torch.Generator()"),
+            questions("opening", quiz.opening(PATH.stem)._repr_html_()),
             new_markdown_cell("## Many\n\n" + "word " * 800, id="prose"),
             code(
                 "count-answers",
@@ -61,16 +68,19 @@ def lesson():
             code("explore-strip", "dogs.strip()", figure, tags=["static-strip"]),
             *[claim(number) for number in ("01", "02", "11", "19")],
             new_markdown_cell("### Exercise", id="exercise-text"),
-            code("double", "def double(x):\n    ...\n\n\nchecks.double(double)", tags=["exercise"]),
-            code("double-solution", "def double(x):\n    return 2 * x", **hidden),
-            code("triple", "def triple(x):\n    ...", tags=["exercise"]),
-            code("triple-check", "checks.triple(triple)"),
-            code("triple-solution", "def triple(x):\n    return 3 * x", **hidden),
+            code("exercise-double", "def double(x):\n    ...\n\n\nchecks.double(double)", tags=["exercise"]),
+            code("solution-double", "def double(x):\n    return 2 * x", **hidden),
+            code("exercise-triple", "def triple(x):\n    ...\n\n\nchecks.triple(triple)", tags=["exercise"]),
+            code("solution-triple", "def triple(x):\n    return 3 * x", **hidden),
+            questions("closing", quiz.closing(PATH.stem).html()),
             new_markdown_cell(CLOSING, id="closing"),
         ],
     )
     for count, cell in enumerate(house.code_cells(nb), start=1):
         cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
     return nb
 
 
@@ -228,7 +238,7 @@ VIOLATIONS = {
     "many cells": (house.rule_length, insert("closing", *long_cells(30, 1)), "code cells; 40 at most"),
     "few words": (house.rule_length, replace("prose", "word " * 100, ""), "words of markdown; between 800"),
     "many words": (house.rule_length, append("prose", "word " * 1800), "words of markdown; between 800"),
-    "long cell": (house.rule_length, append("double-solution", "\n1" * 39), "double-solution: 41 lines"),
+    "long cell": (house.rule_length, append("solution-double", "\n1" * 39), "solution-double: 41 lines"),
     "long median": (house.rule_length, insert("closing", *long_cells(15, 7)), "median code cell has 7 lines"),
     "empty alt": (
         house.rule_alt_text,
@@ -341,28 +351,62 @@ VIOLATIONS = {
         insert("explore-strip", code("between", "1")),
         "explore: the next",
     ),
-    "unchecked exercise": (house.rule_exercises, remove("triple-check"), "triple: call checks.<something>"),
+    "no opening questions": (
+        house.rule_quiz,
+        remove("opening-questions"),
+        "prose: opening-questions should stand here",
+    ),
+    "late closing questions": (
+        house.rule_quiz,
+        insert("closing", new_markdown_cell("More.", id="more")),
+        "more: closing-questions should stand here",
+    ),
+    "questions untagged": (house.rule_quiz, metadata("closing-questions", tags=[]), "add the tag quiz"),
+    "questions of another": (
+        house.rule_quiz,
+        replace("closing-questions", "01_one", "02_one"),
+        'end with quiz.closing("01_one_to_many")',
+    ),
+    "old questions": (house.rule_quiz, outputs("opening-questions", html("<p>Old</p>")), "what the questions are now"),
+    "unchecked exercise": (
+        house.rule_exercises,
+        replace("exercise-triple", "checks.triple(triple)", ""),
+        "exercise-triple: call checks.<something>",
+    ),
     "check only in solution": (
         house.rule_exercises,
-        lambda nb: [remove("triple-check")(nb), append("triple-solution", "\n\n\nchecks.triple(triple)")(nb)],
-        "triple: call checks.<something>",
+        lambda nb: [
+            replace("exercise-triple", "checks.triple(triple)", "")(nb),
+            append("solution-triple", "\n\n\nchecks.triple(triple)")(nb),
+        ],
+        "exercise-triple: call checks.<something>",
+    ),
+    "exercise that is never counted": (
+        house.rule_exercises,
+        rename("exercise-double", "double"),
+        "double: the id of an exercise begins with exercise-",
+    ),
+    "solution that counts": (
+        house.rule_exercises,
+        rename("solution-double", "exercise-solved"),
+        "exercise-solved: the id of a solution",
     ),
     "no solution": (
         house.rule_exercises,
-        remove("double-solution"),
-        "double: the next code cell, after the check",
+        remove("solution-double"),
+        "exercise-double: the next code cell",
     ),
     "late solution": (
         house.rule_exercises,
-        insert("triple-solution", code("between", "1")),
-        "triple: the next code",
+        insert("solution-triple", code("between", "1")),
+        "exercise-triple: the next code cell",
     ),
     "open solution": (
         house.rule_exercises,
-        metadata("double-solution", jupyter={}),
-        "double-solution: set jupyter",
+        metadata("solution-double", jupyter={}),
+        "solution-double: set jupyter",
     ),
-    "one exercise": (house.rule_exercises, metadata("double", tags=[]), "1 cells with the tag exercise"),
+    "one exercise": (house.rule_exercises, metadata("exercise-double", tags=[]), "1 cells with the tag exercise"),
 }
 
 
@@ -389,7 +433,7 @@ def test_the_start_may_be_shorter_and_have_no_widget_and_one_exercise():
     for change in (
         replace("prose", "word " * 250, ""),
         metadata("explore", tags=[]),
-        metadata("double", tags=[]),
+        metadata("exercise-double", tags=[]),
     ):
         change(nb)
     for rule in (house.rule_length, house.rule_widgets, house.rule_exercises):

@@ -21,6 +21,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
+from helpers import quiz
 from tests.execute import normalise
 
 CLAIMS = {
@@ -233,7 +234,7 @@ def next_notebooks(path: Path) -> list[str]:
 
 def rule_length(nb: NotebookNode, path: Path) -> list[str]:
     complaints = []
-    cells = code_cells(nb)
+    cells = [cell for cell in code_cells(nb) if "quiz" not in tags(cell)]
     lines = [size(cell) for cell in cells if "solution" not in tags(cell)]
     words = sum(len(re.findall(r"\S*\w\S*", cell.source)) for cell in markdown_cells(nb))
     fewest = 500 if path.stem == "00_start_here" else 800
@@ -468,12 +469,34 @@ def rule_widgets(nb: NotebookNode, path: Path) -> list[str]:
     return complaints
 
 
+def rule_quiz(nb: NotebookNode, path: Path) -> list[str]:
+    opening, closing = quiz.opening(path.stem)._repr_html_(), quiz.closing(path.stem).html()
+    ids = [cell.id for cell in nb.cells]
+    after_setup = ids.index("setup") + 1 if "setup" in ids else 0
+    return [
+        *quiz_complaints(nb.cells[after_setup], "opening-questions", f'quiz.opening("{path.stem}")', opening),
+        *quiz_complaints(nb.cells[-2], "closing-questions", f'quiz.closing("{path.stem}")', closing),
+    ]
+
+
+def quiz_complaints(cell: NotebookNode, id: str, call: str, html: str) -> list[str]:
+    """What is wrong with the cell that stands where the one with this id, call and output should."""
+    if cell.id != id:
+        return [f"{cell.id}: {id} should stand here, after the setup or before the closing"]
+    complaints = [] if "quiz" in tags(cell) else [f"{id}: add the tag quiz"]
+    if cell.cell_type != "code" or cell.source != f"from helpers import quiz\n\n{call}":
+        complaints.append(f"{id}: import quiz from helpers, and end with {call}")
+    elif [output.get("data", {}).get("text/html") for output in cell.outputs] != [html]:
+        complaints.append(f"{id}: its committed output is not what the questions are now; run `make run`")
+    return complaints
+
+
 def rule_exercises(nb: NotebookNode, path: Path) -> list[str]:
     cells = code_cells(nb)
     complaints = []
     for index, cell in enumerate(cells):
         if "exercise" in tags(cell):
-            complaints += exercise_complaints(cell, cells[index + 1 : index + 3])
+            complaints += exercise_complaints(cell, cells[index + 1 : index + 2])
         if "solution" in tags(cell) and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             complaints.append(f"{cell.id}: set jupyter.source_hidden to true: nobody wants to see the solution at once")
     count = sum("exercise" in tags(cell) for cell in cells)
@@ -484,15 +507,16 @@ def rule_exercises(nb: NotebookNode, path: Path) -> list[str]:
 
 
 def exercise_complaints(stub: NotebookNode, following: list[NotebookNode]) -> list[str]:
-    """What is wrong with one exercise. The check may stand in a cell of its own, before the solution."""
+    """What is wrong with one exercise. It counts as solved by the id of the cell in which the check passes."""
     complaints = []
+    if not stub.id.startswith("exercise-"):
+        complaints.append(f"{stub.id}: the id of an exercise begins with exercise-, or it is never counted as solved")
     if not calls_check(stub):
-        if following and calls_check(following[0]) and "solution" not in tags(following[0]):
-            following = following[1:]
-        else:
-            complaints.append(f"{stub.id}: call checks.<something> here or in the next code cell")
+        complaints.append(f"{stub.id}: call checks.<something> here")
     if not following or "solution" not in tags(following[0]):
-        complaints.append(f"{stub.id}: the next code cell, after the check, must have the tag solution")
+        complaints.append(f"{stub.id}: the next code cell must have the tag solution")
+    elif following[0].id.startswith("exercise-"):
+        complaints.append(f"{following[0].id}: the id of a solution must not begin with exercise-")
     return complaints
 
 
@@ -521,6 +545,7 @@ RULES: list[Callable[[NotebookNode, Path], list[str]]] = [
     rule_same_code,
     rule_claims,
     rule_widgets,
+    rule_quiz,
     rule_exercises,
 ]
 

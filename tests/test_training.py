@@ -153,6 +153,45 @@ def test_a_budget_in_seconds_ends_in_time_and_goes_on_after_a_break(tmp_path, mo
     assert 4 < len(resumed) < 19
 
 
+def interrupted_at(step):
+    """The loss, and at one step the interrupt of somebody who has waited long enough."""
+    calls = itertools.count(1)
+
+    def impatient(model, generator):
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        return loss(model, generator)
+
+    return impatient
+
+
+def test_an_interrupt_ends_a_training_in_seconds_with_what_it_has_learned(capsys):
+    model, all_steps = make_model(), make_model()
+    losses = train(model, interrupted_at(21), rng(), seconds=600, lr=0.05, ema_decay=0.9)
+    assert len(losses) == 20
+    assert not model.training
+    assert "interrupted after 20 steps" in capsys.readouterr().out
+    train(all_steps, interrupted_at(21), rng(), seconds=600, lr=0.05, ema_decay=0.0)
+    assert not torch.equal(model.weight, all_steps.weight)  # the averaged weights, not the last
+    assert not torch.equal(model.weight, make_model().weight)
+
+
+@pytest.mark.parametrize(
+    ("step", "budget"),
+    [
+        (1, {"seconds": 600}),
+        (21, {"steps": 100}),
+        (21, {"seconds": 600, "clock": time.process_time}),
+        (21, {"seconds": 600, "checkpoint": "run.pt"}),
+    ],
+)
+def test_an_interrupt_ends_every_other_run(tmp_path, step, budget):
+    if "checkpoint" in budget:
+        budget = budget | {"checkpoint": tmp_path / budget["checkpoint"]}
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), interrupted_at(step), rng(), **budget)
+
+
 def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     rates = [training.schedule(done / 1000) for done in range(1001)]
     assert rates[0] < 0.02

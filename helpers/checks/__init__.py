@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from helpers import progress
+
 UNFINISHED, WRONG, PASSED = "not finished yet", "not yet", "well done"
 _SIGN = {UNFINISHED: "✎", WRONG: "✗", PASSED: "✓"}
 _COLOUR = {UNFINISHED: "#595959", WRONG: "#a4262c", PASSED: "#0b6a0b"}
@@ -56,7 +58,7 @@ def check(praise: str) -> Callable:
     """Turn a function that raises a ``Complaint`` for a wrong answer into one that gives a ``Verdict``.
 
     ``...``, None and NotImplementedError count as not finished, in the answer itself or in what it returns; any other
-    error of the answer is reported in words.
+    error of the answer is reported in words. A right one is noted in the learner's progress.
 
     Args:
         praise: what a right answer has understood.
@@ -73,6 +75,7 @@ def check(praise: str) -> Callable:
                 return Verdict(WRONG, str(complaint))
             except Exception as error:  # whatever the learner's code raises must end in a sentence, not in a traceback
                 return Verdict(WRONG, f"your code stopped with {type(error).__name__}: {error}")
+            progress.record(examine.__module__.rpartition(".")[2])
             return Verdict(PASSED, praise)
 
         return verdict

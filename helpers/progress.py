@@ -1,0 +1,97 @@
+"""Which exercises are solved: kept in a small file, safe to delete, and shown on the first page of the course.
+
+An exercise counts once its check passes in the exercise's own cell. So opening and running the solution does not count;
+pasting it into the exercise does. JupyterLab and Notebook say which cell they run. Other frontends, and whatever runs
+notebooks without one, do not, and then nothing is kept.
+"""
+
+import html
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FILE = Path(os.environ.get("COURSE_PROGRESS", ROOT / "data" / "cache" / "progress.json"))
+
+
+def record(lesson: str, file: Path = FILE) -> None:
+    """Note that the exercise whose cell is running now is solved.
+
+    Args:
+        lesson: the notebook without its number, such as ``"vae"``.
+
+    Never raises for what a disk can refuse: whoever has solved an exercise shall read "well done".
+    """
+    cell = _running_cell()
+    if not cell.startswith("exercise-"):
+        return
+    found = solved(file)
+    found.setdefault(lesson, set()).add(cell)
+    partial = file.with_suffix(".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({name: sorted(cells) for name, cells in sorted(found.items())}, indent=1))
+        os.replace(partial, file)
+    except OSError:
+        pass
+
+
+def solved(file: Path = FILE) -> dict[str, set[str]]:
+    """The cells of the solved exercises, by lesson; nothing where the file is missing or not what we wrote."""
+    try:
+        return {str(lesson): {str(cell) for cell in cells} for lesson, cells in json.loads(file.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+class Page:
+    """A table of the notebooks: how many of the exercises of each are solved, and which. Shows itself in a notebook."""
+
+    def __init__(self, folder: Path = ROOT / "notebooks", file: Path = FILE):
+        found = solved(file)
+        self.rows = []  # (notebook, title, solved exercises, open exercises)
+        for path in sorted(folder.glob("*.ipynb")):
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
+            exercises = [c["id"] for c in cells if "exercise" in c["metadata"].get("tags", [])]
+            done = found.get(path.stem.partition("_")[2], set())
+            names = [
+                [c.removeprefix("exercise-") for c in exercises if (c in done) is wanted] for wanted in (True, False)
+            ]
+            self.rows.append((path.name, title, *names))
+
+    @property
+    def sentence(self) -> str:
+        """How far one is, in words."""
+        done = sum(len(names) for _, _, names, _ in self.rows)
+        count = done + sum(len(names) for _, _, _, names in self.rows)
+        return f"{done} of {count} exercises solved."
+
+    def __repr__(self) -> str:
+        lines = [f"{title:45} {len(done)} of {len(done) + len(left)}" for _, title, done, left in self.rows]
+        return "\n".join([*lines, self.sentence])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align: left"><a href="{name}">{html.escape(title)}</a></th>'
+            f"<td>{len(done)} of {len(done) + len(left)}</td>"
+            f"<td>{', '.join(f'✓ {exercise}' for exercise in done)}</td><td>{', '.join(left)}</td></tr>"
+            for name, title, done, left in self.rows
+        )
+        heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "exercises", "solved", "open"))
+        return f"<table><caption>{self.sentence}</caption><tr>{heads}</tr>{rows}</table>"
+
+
+def page() -> Page:
+    """How far one is in the course."""
+    return Page()
+
+
+def _running_cell() -> str:
+    """The id of the cell that runs now; empty where nobody says it."""
+    try:
+        from IPython import get_ipython
+
+        return str(get_ipython().get_parent()["metadata"]["cellId"])
+    except (ImportError, AttributeError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,96 @@
+"""The doctor finds what is wrong with a machine, says what to do, and is content with this one's packages."""
+
+import importlib.metadata
+import webbrowser
+
+import pytest
+
+from helpers import doctor
+
+INSTALLED = {"a": "2.14.1+cpu", "b": "10.0rc1", "c-d": "3"}
+
+
+def version_of(name):
+    if name not in INSTALLED:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return INSTALLED[name]
+
+
+@pytest.mark.parametrize(
+    ("finding", "found", "advice"),
+    [
+        (doctor.python((3, 10, 9)), "3.10.9", "Install Python 3.11"),
+        (doctor.cores(1), "1", "twice as long"),
+        (doctor.main_memory(2.0, 1.5), "2 GB, 1.5 GB of them free", "Close other programs"),
+        (doctor.main_memory(16.0, 0.4), "16 GB, 0.4 GB of them free", "Close other programs"),
+        (doctor.disk(0.6), "1 GB", "Free at least 1 GB"),
+        (doctor.threads(2, None), "2, which spin for long", "Import helpers before torch"),
+        (doctor.packages({"a": "2.15"}, version_of), "a 2.14.1+cpu is older than 2.15", "python helpers/install.py"),
+        (doctor.packages({"a": "2.9", "x": "1"}, version_of), "x is missing", "python helpers/install.py"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_do(finding, found, advice):
+    assert not finding.fine
+    assert found in finding.found
+    assert advice in finding.advice
+    report = doctor.Report((doctor.cores(2), finding))
+    assert not report.ready
+    assert advice in report.verdict
+    assert "<td>✗</td>" in report._repr_html_()
+    assert repr(report).count("NO ") == 1
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        doctor.python((3, 13, 0)),
+        doctor.cores(2),
+        doctor.main_memory(3.8, 2.0),
+        doctor.disk(5.0),
+        doctor.threads(2, "4000"),
+        doctor.packages({"a": "2.9", "b": "10.0", "c-d": "2.5.1"}, version_of),
+    ],
+)
+def test_what_will_do_is_fine(finding):
+    assert doctor.Report((finding,)).verdict == "Your machine is ready."
+
+
+@pytest.mark.parametrize(
+    ("seen", "card", "said"),
+    [
+        ("", False, "none, and none is needed"),
+        ("", True, "this torch cannot use"),
+        ("RTX", True, "RTX"),
+        ("Apple's", False, "Apple's"),
+    ],
+)
+def test_no_gpu_is_needed(seen, card, said):
+    finding = doctor.accelerator(seen, card)
+    assert finding.fine
+    assert said in finding.found
+
+
+def test_a_machine_without_a_browser_may_be_looked_at_from_another(monkeypatch):
+    def no_browser(using=None):
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", no_browser)
+    assert "none on this machine; open the address" in doctor.browser().found
+    monkeypatch.setattr(webbrowser, "get", lambda using=None: webbrowser.GenericBrowser("/usr/bin/firefox"))
+    assert doctor.browser().found == "firefox"
+
+
+def test_without_the_packages_nothing_else_is_asked(monkeypatch):
+    monkeypatch.setattr(doctor, "lowest_versions", lambda: {"absent-package": "1"})
+    report = doctor.examine()
+    assert [finding.name for finding in report.findings] == ["Python", "packages"]
+    assert report.verdict == "Not quite ready: Install them again with `python helpers/install.py`."
+
+
+def test_this_machine_is_examined():
+    report = doctor.examine()
+    looked_at = {finding.name: finding for finding in report.findings}
+    assert {"Python", "packages", "cores", "memory", "free disk", "GPU", "browser"} <= looked_at.keys()
+    assert looked_at["packages"].fine, looked_at["packages"].found
+    assert all(finding.advice or finding.fine for finding in report.findings)
+    assert doctor.lowest_versions()["torch"] == "2.9"
