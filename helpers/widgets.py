@@ -20,7 +20,8 @@ class CaptionBuilder:
         size: pixels of each small picture on the wall.
 
     ``choices`` are the sliders, one for each nameable attribute, ``caption`` the text, ``sentence`` what is
-    said about it, ``image`` the wall, ``view`` all of them together.
+    said about it, ``image`` the wall, ``view`` all of them together. From ``view``, which is all that a notebook shows,
+    ``view.live`` leads back here.
     """
 
     def __init__(self, world: ModuleType, rng: torch.Generator, size: int = 32):
@@ -44,21 +45,30 @@ class CaptionBuilder:
                 self.image,
             ]
         )
+        self.view.live = self
 
     @property
     def caption(self) -> str:
         """The caption that says what is chosen."""
-        named = {name: choice.value for name, choice in self.choices.items() if choice.value != ANY}
-        return self._language.write(named)
+        return self._caption({name: choice.value for name, choice in self.choices.items()})
 
-    def _update(self, _change=None) -> None:
-        caption = self.caption
+    def figure(self, **values: str) -> figures.Figure:
+        """The wall for one value of every slider, with the sentence as its caption."""
+        caption = self._caption(values)
         left = len(self._language.answers(caption))
         bits = self._language.entropy(caption)
         text = f"“{caption}”: {left} of {len(self._drawings)} answers are right, {bits:.2f} bits are left open."
-        self.sentence.value = f'<span role="status" style="font-size: 1.2em">{text}</span>'
         wall = figures.answer_wall(self._language, self._drawings, caption)
-        self.image.value = figures.Figure(wall, f"The wall of all answers. {text}").html(compress_level=1)
+        return figures.Figure(wall, f"The wall of all answers. {text}", text)
+
+    def _caption(self, values: Mapping[str, str]) -> str:
+        return self._language.write({name: value for name, value in values.items() if value != ANY})
+
+    def _update(self, _change=None) -> None:
+        figure = self.figure(**{name: choice.value for name, choice in self.choices.items()})
+        self.sentence.value = f'<span role="status" style="font-size: 1.2em">{figure.caption}</span>'
+        figure.caption = ""  # it stands above the wall
+        self.image.value = figure.html(compress_level=1)
 
 
 class Explorer:
@@ -70,11 +80,12 @@ class Explorer:
         start: values to begin with; of a slider that is not in it, the first.
         **choices: the values of each slider, by its name.
 
-    ``choices`` are the sliders, ``image`` the figure, ``view`` both together.
+    ``choices`` are the sliders, ``figure`` is ``draw``, ``image`` what it drew, ``view`` all together. From ``view``, which
+    is all that a notebook shows, ``view.live`` leads back here.
     """
 
     def __init__(self, draw: Callable[..., figures.Figure], start: Mapping | None = None, **choices: Sequence):
-        self._draw = draw
+        self.figure = draw
         begin = {name: values[0] for name, values in choices.items()} | dict(start or {})
         style = {"description_width": "8em"}
         self.choices = {
@@ -86,7 +97,8 @@ class Explorer:
             choice.observe(self._update, names="value")
         self._update()
         self.view = ipywidgets.VBox([*self.choices.values(), self.image])
+        self.view.live = self
 
     def _update(self, _change=None) -> None:
-        figure = self._draw(**{name: choice.value for name, choice in self.choices.items()})
+        figure = self.figure(**{name: choice.value for name, choice in self.choices.items()})
         self.image.value = f'<div role="status">{figure.html(compress_level=1)}</div>'

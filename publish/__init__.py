@@ -1,0 +1,1 @@
+"""What is made from the notebooks and never committed: the site, the slides, the copies for students and teachers."""
