@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from helpers import checkpoints, dogs, figures, palette
+from helpers.homework import data
+from helpers.pictures import to_float
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
 
@@ -27,6 +29,8 @@ def draw_all() -> None:
     denoise(torch.Generator().manual_seed(7))
     show_the_game(torch.Generator().manual_seed(8))
     line_up(torch.Generator().manual_seed(9))
+    walk_through_latents(torch.Generator().manual_seed(11))
+    mirror_faces()
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -115,6 +119,22 @@ def line_up(rng: torch.Generator) -> None:
     rows.append(dogs.draw(dogs.sample_scenes(captions, rng), 16))
     pictures = torch.stack(rows, dim=1).flatten(0, 1)  # (2 * 6, 3, 16, 16)
     _store(figures.show(pictures, alt="line-up", columns=len(rows), pixels=64).image, "line_up.png")
+
+
+def walk_through_latents(rng: torch.Generator) -> None:
+    """Notebook 11: dogs, the grids of numbers that stand for them, and new dogs drawn as such grids."""
+    model = checkpoints.load("latent_diffusion")
+    captions = dogs.LANGUAGE.sample(7, rng)
+    real = dogs.draw(dogs.sample_scenes(captions, rng), 32)
+    grids = (model.inside(real, captions)[:, :3] / 4 + 0.5).clamp(0, 1)  # three of the four channels as colours
+    rows = [real, grids.repeat_interleave(4, 2).repeat_interleave(4, 3), model.sample(captions, rng=rng, guidance=2)]
+    _store(figures.show(torch.cat(rows), alt="latents", columns=7, pixels=64).image, "latents.png")
+
+
+def mirror_faces() -> None:
+    """Notebook 12: cartoon faces that look either way."""
+    found = data.load(size=64, n=14)
+    _store(figures.show(to_float(found.pictures), alt="faces", columns=7, pixels=64).image, "faces.png")
 
 
 def _store(image: Image.Image, name: str) -> None:
