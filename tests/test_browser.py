@@ -13,6 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
@@ -36,9 +37,13 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
     """A JupyterLab with settings of its own, so that it neither sees nor touches the user's."""
-    folder = tmp_path_factory.mktemp("lab")
     news = folder / "settings" / "@jupyterlab" / "apputils-extension"
     news.mkdir(parents=True)
     (news / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
@@ -54,6 +59,7 @@ def lab(tmp_path_factory):
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "COURSE_PROGRESS": str(folder / "progress.json"),
     }
     arguments = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     arguments += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
@@ -149,6 +155,21 @@ def test_the_first_lesson_runs_and_its_widget_answers_the_keyboard(page, lab):
     visit_every_cell(page)
     assert elsewhere == []
     assert complaints == []
+
+
+def test_an_exercise_counts_when_it_is_solved_and_not_when_the_solution_is_run(page, lab, folder):
+    nb = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
+    cells = {cell.id: cell for cell in nb.cells}
+    nb.cells = [cells[id] for id in ("setup", "exercise-caption", "solution-caption", "progress")]
+    for cell in nb.cells:
+        cell.outputs = []
+    nbformat.write(nb, folder / "course" / "notebooks" / "unsolved.ipynb")
+    cells["exercise-caption"].source = cells["solution-caption"].source
+    nbformat.write(nb, folder / "course" / "notebooks" / "solved.ipynb")
+    for name, sentence in (("unsolved", "0 of"), ("solved", "1 of")):
+        open_and_run_all(page, lab, name)
+        expect(page.locator("caption").first).to_contain_text(sentence, timeout=120_000)
+    assert json.loads((folder / "progress.json").read_text()) == {"start_here": ["exercise-caption"]}
 
 
 def answer_by_keyboard(page):
