@@ -29,6 +29,18 @@ checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
 comparison: .venv/ready  ## give every family the same seconds again
 	$(BIN)/python -m helpers.comparison
 
+site: .venv/ready    ## the course as pages and slides for a USB stick, in build/site (needs npm)
+	$(BIN)/python -m publish.site
+
+frames: .venv/ready  ## run the live widgets, so that they move in the next `make site` too (takes as long as the lessons)
+	$(BIN)/python -m publish.frames $(NB)
+
+student: .venv/ready ## copies of the notebooks without solutions, in build/student
+	$(BIN)/python -m publish.copies student
+
+teacher: .venv/ready ## copies with the solutions open and large letters, in build/teacher
+	$(BIN)/python -m publish.copies teacher
+
 glossary: .venv/ready  ## make GLOSSARY.md from the notebooks again
 	$(BIN)/python -m tests.glossary
 
@@ -44,4 +56,4 @@ bench: .venv/ready   ## measure the speed of drawing, judging, models, threads a
 .venv/ready: pyproject.toml helpers/install.py
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints comparison glossary pictures anchors bench
+.PHONY: help lab test run lint checkpoints comparison site frames student teacher glossary pictures anchors bench

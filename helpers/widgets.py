@@ -80,8 +80,8 @@ class Explorer:
         start: values to begin with; of a slider that is not in it, the first.
         **choices: the values of each slider, by its name.
 
-    ``choices`` are the sliders, ``figure`` is ``draw``, ``image`` what it drew, ``view`` all together. From ``view``, which
-    is all that a notebook shows, ``view.live`` leads back here.
+    ``choices`` are the sliders, ``figure`` is ``draw``, ``image`` what it drew, ``view`` all together. From ``view``,
+    which is all that a notebook shows, ``view.live`` leads back here.
     """
 
     def __init__(self, draw: Callable[..., figures.Figure], start: Mapping | None = None, **choices: Sequence):

@@ -1,9 +1,9 @@
-"""``make student`` and ``make teacher``: copies of the notebooks for a class, in ``build/student`` and ``build/teacher``.
+"""``make student`` and ``make teacher``: copies of the notebooks for a class, in ``build``.
 
-A student's copy has no solutions and no outputs: nobody can look up what is to be predicted. What the rest of the lesson
-needs of a solution is kept in the folder ``ours``, and the copy goes on with it where the student's own does not pass its
-check yet; so nothing later depends on the student. A teacher's copy has the solutions open, the outputs as committed, and
-letters that are read from the back row.
+A student's copy has no solutions and no outputs: nobody can look up what is to be predicted. What the rest of the
+lesson needs of a solution is kept in the folder ``ours``, and the copy goes on with it where the student's own does not
+pass its check yet; so nothing later depends on the student. A teacher's copy has the solutions open, the outputs as
+committed, and letters that are read from the back row.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """``make frames``: what the live widgets show, as pictures, so that they move on the site too, where no kernel is.
 
-The lessons are executed for that, as far as their last widget: as a learner would see it, and nothing else, but it takes
-minutes. So it is a step of its own. ``make site`` shows the frames that are there; a widget without them is left to the
+The lessons are executed for that, as far as their last widget, so that a page shows what a learner would see. It takes
+minutes, so it is a step of its own. ``make site`` shows the frames that are there; a widget without them is left to the
 still strip that stands below it in every lesson.
 """
 
@@ -28,6 +28,16 @@ if TYPE_CHECKING:  # the site needs no torch
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 400  # pictures of one widget; where its sliders have more places together, they are moved one at a time
+SLIDER = (
+    '<label><span>{name}</span><input type="range" autocomplete="off" min="0" max="{last}" value="{at}" '
+    'aria-valuetext="{label}"><output>{label}</output></label>'
+)
+EXPLORER = (
+    '<div class="explorer" data-frames="{frames}"><div class="sliders">{sliders}</div>{note}'
+    '<figure><img src="{src}" alt="{alt}" width="{width}" height="{height}">'
+    '<figcaption aria-live="polite">{caption}</figcaption></figure></div>'
+)
+ONE_AT_A_TIME = "<p>One at a time: when one moves, the others go back to where they began.</p>"
 STORE = """
 import sys
 sys.path.insert(0, {root!r})
@@ -92,7 +102,7 @@ def with_store(nb: NotebookNode, folder: Path) -> NotebookNode | None:
 
 
 def explorer(stored: Path, pictures: Path) -> list[Output]:
-    """The widget of the page: sliders of the browser's own, a picture, and its words. None where nothing is stored.
+    """The widget of the page: sliders of the browser's own, a picture, and its words. Empty where nothing is stored.
 
     Args:
         stored: the folder that ``store`` has written.
@@ -105,24 +115,23 @@ def explorer(stored: Path, pictures: Path) -> list[Output]:
     name = f"{stored.parent.name}-{stored.name}"
     shutil.copytree(stored, pictures / name, ignore=shutil.ignore_patterns("*.json"), dirs_exist_ok=True)
     start = content["frames"][",".join(map(str, content["start"]))]
-    sliders = []
-    for (choice, labels), at in zip(content["choices"].items(), content["start"], strict=True):
-        sliders.append(
-            f'<label><span>{html.escape(choice)}</span><input type="range" autocomplete="off" min="0" max="{len(labels) - 1}" '
-            f'value="{at}" aria-valuetext="{html.escape(labels[at])}"><output>{html.escape(labels[at])}</output></label>'
-        )
-    every = len(content["frames"]) == math.prod(map(len, content["choices"].values()))
-    note = "" if every else "<p>One at a time: when one moves, the others go back to where they began.</p>"
-    width, height = start["size"]
-    frames = html.escape(json.dumps(content))
-    return [
-        Output(
-            "explorer",
-            f'<div class="explorer" data-frames="{frames}"><div class="sliders">{"".join(sliders)}</div>{note}'
-            f'<figure><img src="pictures/{name}/{start["file"]}" alt="{html.escape(start["alt"])}" width="{width}" '
-            f'height="{height}"><figcaption aria-live="polite">{html.escape(start["caption"])}</figcaption></figure></div>',
-        )
+    sliders = [
+        SLIDER.format(name=html.escape(choice), last=len(labels) - 1, at=at, label=html.escape(labels[at]))
+        for (choice, labels), at in zip(content["choices"].items(), content["start"], strict=True)
     ]
+    every = len(content["frames"]) == math.prod(map(len, content["choices"].values()))
+    width, height = start["size"]
+    shown = EXPLORER.format(
+        frames=html.escape(json.dumps(content)),
+        sliders="".join(sliders),
+        note="" if every else ONE_AT_A_TIME,
+        src=f"pictures/{name}/{start['file']}",
+        alt=html.escape(start["alt"]),
+        width=width,
+        height=height,
+        caption=html.escape(start["caption"]),
+    )
+    return [Output("explorer", shown)]
 
 
 def main() -> None:
@@ -141,7 +150,9 @@ def main() -> None:
             failed.append(path.name)
             print(f"{path.name}: {error}", flush=True)
         else:
-            print(f"{path.name}: {len(list(folder.glob('*/*.webp')))} pictures, {sum(seconds.values()):.0f} s", flush=True)
+            print(
+                f"{path.name}: {len(list(folder.glob('*/*.webp')))} pictures, {sum(seconds.values()):.0f} s", flush=True
+            )
     if failed:
         sys.exit(f"no frames of {', '.join(failed)}")
 

@@ -25,7 +25,8 @@ PLACEHOLDER = re.compile(r"\ue000(\d+)\ue001")  # private characters, which no t
 READING = re.compile(r"about (\d+) minutes of reading")
 DATA = re.compile(r"data:image/(\w+);base64,(.*)", re.DOTALL)
 MARKED = [  # what style.css sets off from the rest
-    (re.compile(r"<p>(<strong>(Predict|Exercise)\.</strong>)"), lambda found: f'<p class="{found[2].lower()}">{found[1]}'),
+    (re.compile(r"<p>(<strong>Predict\.</strong>)"), r'<p class="predict">\1'),
+    (re.compile(r"<p>(<strong>Exercise\.</strong>)"), r'<p class="exercise">\1'),
     (re.compile(r"<p>(You need|You will be able to|Time):"), r'<p class="fact"><b>\1:</b>'),
     (re.compile(r"<p>(<strong>(References\.|Next:)</strong>)"), r'<p class="end">\1'),
     (re.compile(r"<table>.*?</table>", re.DOTALL), r'<div class="table">\g<0></div>'),
@@ -222,7 +223,7 @@ def _output(output: NotebookNode, role: str, name: str, pictures: Path) -> Outpu
 
 
 def _to_file(image, name: str, pictures: Path) -> None:
-    """Move the bytes of an ``<img>`` into a file, so that a page is light and its pictures come when they are needed."""
+    """Move the bytes of an ``<img>`` into a file: so a page is light, and its pictures come when they are needed."""
     found = DATA.match(image.get("src", ""))
     if not found:
         return

@@ -1,7 +1,7 @@
 """Slides of a lesson, cut from its cells: what is asked, what is shown, and what there is to see in it.
 
-A heading begins a stack of slides. A question to predict ends its slide, so that the answer is not seen with it. A figure
-comes first and the words about it at the next press of a key. Definitions are shown as code, exercises as their
+A heading begins a stack of slides. A question to predict ends its slide, so that the answer is not seen with it. A
+figure comes first and the words about it at the next press of a key. Definitions are shown as code, exercises as their
 question. Solutions, set-up, references and the code of figures are left to the lesson.
 """
 
