@@ -82,12 +82,25 @@ def load(file: Path = FILE) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError, ValueError: there is none, or it is of another plan.
     """
+    return read_table(file, PLAN, "python -m helpers.comparison")
+
+
+def read_table(file: Path, plan: dict[str, Any], command: str) -> list[dict[str, Any]]:
+    """The rows of a table that a command has made by a plan; ``load`` says what it raises."""
     if not file.exists():
-        raise FileNotFoundError(f"{file} is missing; `python -m helpers.comparison` makes it in about 20 minutes")
+        raise FileNotFoundError(f"{file} is missing; `{command}` makes it in about 20 minutes")
     table = json.loads(file.read_text())
-    if table["plan"] != PLAN:
-        raise ValueError(f"{file} is of another plan, {table['plan']}; delete it, and `python -m helpers.comparison`")
+    if table["plan"] != plan:
+        raise ValueError(f"{file} is of another plan, {table['plan']}; delete it, and `{command}`")
     return table["rows"]
+
+
+def write_table(rows: list[dict[str, Any]], plan: dict[str, Any], file: Path) -> None:
+    """Keep rows and plan, in one step."""
+    partial = file.with_suffix(".partial")
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    partial.write_text(f'{{"plan": {json.dumps(plan)},\n"rows": [\n{lines}\n]}}\n')
+    os.replace(partial, file)
 
 
 def run(file: Path = FILE) -> None:
@@ -103,7 +116,7 @@ def run(file: Path = FILE) -> None:
                 model, steps = train_family(family, seed, seconds=seconds)
                 figures_of = measured(lambda captions, rng, model=model: model.sample(captions, rng=rng), seed)
                 rows.append({"family": family, "seed": seed, "seconds": seconds, "steps": steps, **figures_of})
-                _store(rows, file)
+                write_table(rows, PLAN, file)
                 print(f"{family:15} seed {seed} {seconds:3} s: {steps:6,} steps, FD-dogs {figures_of['fd_dogs']:.0f}")
 
 
@@ -128,13 +141,6 @@ def pareto_front(cost: Tensor) -> Tensor:
     as_good = (cost[:, None] <= cost[None]).all(2)  # (n, n): row i is as good as row j, in all
     better = (cost[:, None] < cost[None]).any(2)  # and better in one
     return ~(as_good & better).any(0)
-
-
-def _store(rows: list[dict[str, Any]], file: Path) -> None:
-    partial = file.with_suffix(".partial")
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    partial.write_text(f'{{"plan": {json.dumps(PLAN)},\n"rows": [\n{lines}\n]}}\n')
-    os.replace(partial, file)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,18 @@ class Diffusion(nn.Module):
         Yields:
             Twice ``(n, 3, s, s)``; the first as the network sees it, the second as a picture in [0, 1].
         """
+        yield from self._way(captions, z, rng, steps, eta, guidance)
+
+    def _way(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None,
+        rng: torch.Generator | None,
+        steps: int,
+        eta: float,
+        guidance: float,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """``trajectory``, with its gradients."""
         if not 1 <= steps < len(self.alpha_bar):
             raise ValueError(f"steps must be from 1 to {len(self.alpha_bar) - 1}, not {steps}")
         z = latent(z, len(captions), self.latent_shape, rng)
@@ -208,6 +220,7 @@ class Diffusion(nn.Module):
         for x, picture in denoise(estimate, z, levels, eta, rng):
             yield x, (picture + 2) / 4
 
+    @torch.no_grad()
     def sample(
         self,
         captions: Sequence[str],
@@ -228,5 +241,5 @@ class Diffusion(nn.Module):
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
         """
         # The last step alone: a list of all would grow by the batch with every step.
-        ((_, picture),) = collections.deque(self.trajectory(captions, z, rng, steps, eta, guidance), maxlen=1)
+        ((_, picture),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance), maxlen=1)
         return picture.clamp(0, 1)
