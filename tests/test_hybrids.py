@@ -1,4 +1,4 @@
-"""A discriminator after any decoder: who learns from what, that it plugs in everywhere, and steps that are not Gaussian."""
+"""A discriminator after any decoder: who learns from what, and steps that are not Gaussian."""
 
 import itertools
 import math
@@ -184,7 +184,7 @@ def test_the_exact_posterior_is_what_a_long_experiment_finds(steps):
     """Draw x_0, x_{t-1}, x_t many times, and keep the x_{t-1} of those whose x_t came near one place."""
     levels = cosine_schedule(steps)
     generator = rng(steps)
-    n = 2_000_000
+    n = 400_000
     cloud = torch.multinomial(SHARES, n, replacement=True, generator=generator)
     x = MEANS[cloud] + SPREAD * torch.randn(n, generator=generator, dtype=torch.float64)
     for t in range(1, steps + 1):
@@ -225,7 +225,7 @@ def test_two_levels_lie_on_one_way_into_the_noise():
 
 
 def test_steps_back_undo_steps_forth_where_the_picture_is_known():
-    """The world goes from x_0 to x_t and the model back to x_{t-1}: both must have the same x_{t-1}, and x_t, x_{t-1}."""
+    """From x_t the model goes back to an x_{t-1} that is distributed, with its x_t, as the world's own."""
     x, now, before = torch.full((200_000,), 2.0), torch.tensor(0.3), torch.tensor(0.8)
     x_before, x_t = two_levels(x, now, before, rng())
     back = step_back(x_t, x, now, before, torch.randn(x.shape, generator=rng(1)))
@@ -262,7 +262,9 @@ def test_the_vector_chooses_once_it_may():
 def test_a_step_is_judged_by_who_knows_where_it_began():
     model = FewSteps(small_diffusion(), 2, latent_size=4)
     torch.manual_seed(1)
-    hybrid = WithDiscriminator(model, StepDiscriminator(dogs.LANGUAGE, SIZE, 8), besides=nothing, pair=FewSteps.one_step)
+    hybrid = WithDiscriminator(
+        model, StepDiscriminator(dogs.LANGUAGE, SIZE, 8), besides=nothing, pair=FewSteps.one_step
+    )
     known, real, made = model.one_step(*some_dogs(), rng())
     captions, x_t, level = known
     with torch.no_grad():
@@ -290,12 +292,10 @@ def test_the_step_of_the_world_is_real():
 
 def test_every_arm_is_built_and_trained(monkeypatch):
     monkeypatch.setattr(plugged_in, "BATCH", 2)
-    for arm in plugged_in.ARMS:
-        model, steps = plugged_in.trained(arm, seed=0, steps=1)
+    for build in plugged_in.ARMS.values():
+        model, steps = plugged_in.trained(build, seed=0, steps=1)
         assert steps == 1
         assert model.sample(CAPTIONS, rng=rng()).shape == (2, 3, 16, 16)
-    with pytest.raises(KeyError, match="there is no 'pony'"):
-        plugged_in.trained("pony", seed=0, steps=1)
 
 
 def test_bits_per_dimension_are_more_for_who_was_told_less():

@@ -114,10 +114,10 @@ def learned_similarity(features: nn.Module, captions: Sequence[str], x: Tensor, 
 def alike_in_features(
     hybrid: WithDiscriminator, pictures: Tensor, captions: Sequence[str], rng: torch.Generator
 ) -> Tensor:
-    """A VAE's loss with the error measured in what the discriminator sees (ibid., algorithm 1), in nats for each number.
+    """A VAE's loss with the error measured in what the discriminator sees (ibid., algorithm 1).
 
-    As in our VAE, the deviation of what is measured is taken as large as the error. No gradient reaches the
-    discriminator: it could make everything alike (ibid., section 2.3).
+    In nats for each number. As in our VAE, the deviation of what is measured is taken as large as the error. No
+    gradient reaches the discriminator: it could make everything alike (ibid., section 2.3).
     """
     vae, features = hybrid.model, hybrid.discriminator.features
     mu, log_var = vae.encode(pictures, captions)
@@ -203,9 +203,10 @@ class FewSteps(nn.Module):
         return to_picture(self.predicts, self.network.unet(x_t, told), x_t, alpha_bar.view(-1, 1, 1, 1))
 
     def one_step(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
-        """A random step back for each picture of ``(n, 3, s, s)`` in [0, 1]: who took it, world or model (ibid., eq. 4)?
+        """A random step back for each picture: did the world take it, or the model (ibid., eq. 4)?
 
-        Both sides know captions, x_t and alpha_bar; the world shows the x_{t-1} that was there, the model makes one.
+        Pictures are ``(n, 3, s, s)`` in [0, 1]. Both sides know captions, x_t and alpha_bar; the world shows the
+        x_{t-1} that was there, the model makes one.
         """
         now, before = self._levels(len(pictures), rng)
         x_before, x_t = two_levels(4 * pictures - 2, now, before, rng)
