@@ -167,19 +167,20 @@ class PictureEncoder(nn.Module):
         outputs: numbers in the vector.
         size: of the pictures, in pixels; a multiple of 4.
         width: channels at half the size; twice as many at a quarter.
+        channels: of what is looked at; 3 for a picture.
     """
 
-    def __init__(self, language: Language, outputs: int, size: int = 16, width: int = 64):
+    def __init__(self, language: Language, outputs: int, size: int = 16, width: int = 64, channels: int = 3):
         super().__init__()
         self.caption = CaptionEmbedding(language, 128)
-        self.begin = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1))
+        self.begin = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, width, 3, padding=1))
         self.fine = ConvResidual(width, 128)
         self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
         self.coarse = ConvResidual(2 * width, 128)
         self.end = nn.Sequential(nn.SiLU(), nn.Flatten(), nn.Linear(2 * width * (size // 4) ** 2, outputs))
 
     def forward(self, captions: Sequence[str], pictures: Tensor) -> Tensor:
-        """``n`` captions and pictures ``(n, 3, s, s)`` in [0, 1] to ``(n, outputs)``."""
+        """``n`` captions and pictures ``(n, channels, s, s)`` in [0, 1] to ``(n, outputs)``."""
         said = self.caption(captions)
         h = self.fine(self.begin(2 * pictures - 1), said)  # (n, width, s / 2, s / 2)
         h = self.coarse(self.down(h), said)  # (n, 2 * width, s / 4, s / 4)

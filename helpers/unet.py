@@ -125,9 +125,13 @@ class Denoiser(nn.Module):
         )
         self.unet = UNet(self.CONDITION, size, **options)
 
-    def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
-        """``n`` captions, ``(n, channels, size, size)`` and alpha_bar of each, ``(n,)``, to the shape of x."""
+    def condition(self, captions: Sequence[str], alpha_bar: Tensor) -> Tensor:
+        """What the U-Net is told: ``n`` captions and alpha_bar of each, ``(n,)``, to ``(n, CONDITION)``."""
         angle = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())  # from 0, all picture, to pi / 2, all noise
         waves = angle[:, None] * torch.logspace(0, math.log10(60), self.WAVES).to(angle)
         told = self.noise(torch.cat([waves.sin(), waves.cos()], dim=1))
-        return self.unet(x, self.mix(torch.cat([self.caption(captions), told], dim=1)))
+        return self.mix(torch.cat([self.caption(captions), told], dim=1))
+
+    def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
+        """``n`` captions, ``(n, channels, size, size)`` and alpha_bar of each, ``(n,)``, to the shape of x."""
+        return self.unet(x, self.condition(captions, alpha_bar))

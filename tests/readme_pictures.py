@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from PIL import Image
+from torchvision.transforms.functional import gaussian_blur
 
 from helpers import checkpoints, dogs, figures, palette
 from helpers.homework import data
@@ -29,6 +30,7 @@ def draw_all() -> None:
     denoise(torch.Generator().manual_seed(7))
     show_the_game(torch.Generator().manual_seed(8))
     line_up(torch.Generator().manual_seed(9))
+    move_and_blur(torch.Generator().manual_seed(10))
     walk_through_latents(torch.Generator().manual_seed(11))
     mirror_faces()
 
@@ -119,6 +121,15 @@ def line_up(rng: torch.Generator) -> None:
     rows.append(dogs.draw(dogs.sample_scenes(captions, rng), 16))
     pictures = torch.stack(rows, dim=1).flatten(0, 1)  # (2 * 6, 3, 16, 16)
     _store(figures.show(pictures, alt="line-up", columns=len(rows), pixels=64).image, "line_up.png")
+
+
+def move_and_blur(rng: torch.Generator) -> None:
+    """Notebook 10: dogs, the same one pixel further to the side, and the same blurred."""
+    scenes = dogs.sample_scenes(7, rng)
+    real = dogs.draw(scenes, 16)
+    moved = dogs.draw(scenes.replace(x=scenes.x - 2 / 16 * scenes.x.sign()), 16)
+    pictures = torch.cat([real, moved, gaussian_blur(real, 3, 0.7)])
+    _store(figures.show(pictures, alt="nearer", columns=7, pixels=64).image, "nearer.png")
 
 
 def walk_through_latents(rng: torch.Generator) -> None:

@@ -677,6 +677,116 @@ WRONG_ANSWERS = [
     ),
     ("09_comparison", "exercise-pareto", "def pareto_front(cost): return cost.sum(1).argmin()", "True and False"),
     (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (x - r).square().mean()",
+        "error of the pixels",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r)).abs().mean()",
+        "square it",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r)).square().sum()",
+        "adds up the whole batch",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r)).square().sum(1).mean()",
+        "features of a picture",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r)).mean().square()",
+        "cancel",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r)).square().mean(1)",
+        "one number",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-similarity",
+        "def learned_similarity(f, c, x, r): return (f(c, x) - f(c, r.detach())).square().mean()",
+        "no gradient reaches",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-step-back",
+        "def step_back(x, p, now, before, noise): return ddpm(x, p, now, before)[0]",
+        "that is the mean",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-step-back",
+        "def step_back(x, p, now, before, noise):\n"
+        "    mean, variance = ddpm(x, p, now, before)\n"
+        "    return mean + variance * noise",
+        "the root of it",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-step-back",
+        "def step_back(x, p, now, before, noise): return before.sqrt() * p + (1 - before).sqrt() * noise",
+        "forgets x_t",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-step-back",
+        "def step_back(x, p, now, before, noise): return ddpm(x, p, now, before)[0] + noise",
+        "all the noise of a normal draw",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-step-back",
+        "def step_back(x, p, now, before, noise): return ddpm(x, p, before, now)[0]",
+        "are exchanged",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-two-levels",
+        "def two_levels(x, now, before, rng): return jump(x, before, rng), jump(x, now, rng)",
+        "both have fresh noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-two-levels",
+        "def two_levels(x, now, before, rng):\n"
+        "    noise = torch.randn(x.shape, generator=rng)\n"
+        "    return tuple(a.sqrt() * x + (1 - a).sqrt() * noise for a in (before, now))",
+        "the same noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-two-levels",
+        "def two_levels(x, now, before, rng):\n"
+        "    first = jump(x, before, rng)\n"
+        "    return first, jump(first, now, rng)",
+        "now / before",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-two-levels",
+        "def two_levels(x, now, before, rng):\n"
+        "    first = jump(x, before, rng)\n"
+        "    return jump(first, now / before, rng), first",
+        "return x_{t-1} first",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "exercise-two-levels",
+        "def two_levels(x, now, before, rng): return jump(x, before, rng)",
+        "two things",
+    ),
+    (
         "12_homework_6",
         "exercise-nearest",
         "def nearest(a, b): return torch.cdist(a.flatten(1), b.flatten(1)).mean(1)",
@@ -754,6 +864,14 @@ def penalty_right(d, c, x, slope=lambda s: s.square().flatten(1).sum(1).mean(), 
     x = x.detach().requires_grad_()
     logits = d(c, x)
     return slope(torch.autograd.grad(logits.sum(), x, create_graph=graph, retain_graph=True)[0]), logits
+
+def ddpm(x_t, picture, now, before):
+    beta = 1 - now / before
+    mean = (before.sqrt() * beta * picture + (now / before).sqrt() * (1 - before) * x_t) / (1 - now)
+    return mean, (1 - before) / (1 - now) * beta
+
+def jump(x, alpha_bar, rng):
+    return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
 def heard(network, act, leave=False):
     calls = []

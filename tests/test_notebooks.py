@@ -34,6 +34,7 @@ CLAIMS = {
     "07_diffusion": ["L23", "L24"],
     "08_gan": ["L25", "L26", "L27", "L28"],
     "09_comparison": ["L14", "L29"],
+    "10_gan_as_plug_in": ["L31"],
     "12_homework_6": ["L32"],
 }
 COURSE = [

@@ -44,7 +44,8 @@ def mean_of_the_words(answer) -> None:
     value = answer(vectors.clone(), empty.clone())
     require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
     require(
-        value.shape != (3, 5), "that averages the numbers within each word; average over the words, the second dimension"
+        value.shape != (3, 5),
+        "that averages the numbers within each word; average over the words, the second dimension",
     )
     require(value.shape == (3, 4), f"there should be a vector for each caption, (n, d), not {tuple(value.shape)}")
     wrong = {

@@ -285,7 +285,7 @@ class PictureFlow(nn.Module):
             rng: of z.
         """
         z = latent(z, len(captions), self.latent_shape, rng)
-        return self.decode(captions, z * self.few).clamp(0, 1)
+        return self.flow.inverse((z * self.few).flatten(1), captions).view_as(z).clamp(0, 1)
 
 
 def step_of_flow(language: Language, size: int) -> tuple[nn.Module, nn.Module, nn.Module]:

@@ -122,4 +122,4 @@ class TwoStageVAE(nn.Module):
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Pictures ``(n, 3, s, s)`` in [0, 1]; z is ``(n, latent_size)``, standard normal, drawn with rng if None."""
         z = latent(z, len(captions), self.latent_shape, rng)
-        return self.first.sample(captions, self.second.decoder(captions, z))
+        return self.first.decoder(captions, self.second.decoder(captions, z)).clamp(0, 1)
