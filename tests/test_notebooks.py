@@ -35,6 +35,7 @@ CLAIMS = {
     "08_gan": ["L25", "L26", "L27", "L28"],
     "09_comparison": ["L14", "L29"],
     "10_gan_as_plug_in": ["L31"],
+    "11_latent_diffusion": ["L30"],
     "12_homework_6": ["L32"],
 }
 COURSE = [

@@ -143,7 +143,6 @@ class LatentDiffusion(Diffusion):
         """What is diffused: grids ``(n, channels, s / 4, s / 4)``."""
         return (self.encode(pictures, captions) - self.mean) / self.std
 
-    @torch.no_grad()
     def outside(self, x: Tensor, captions: Sequence[str]) -> Tensor:
         """The pictures ``(n, 3, s, s)`` that grids stand for."""
         return self.vae.decoder(captions, (x * self.std + self.mean).flatten(1))
