@@ -88,6 +88,7 @@ def test_without_a_kernel_every_option_unfolds_what_there_is_to_say_to_it(small)
     assert bundle.keys() == {WIDGET, "text/html", "text/plain"}
     page = BeautifulSoup(bundle["text/html"], "html.parser")
     assert [tag.text for tag in page.find_all("summary")] == ["c", "$a < b$", "$a < b$", "c"]
+    assert "<summary>$a &lt; b$</summary>" in bundle["text/html"]
     assert not page.find("details", open=True)
     assert page.find_all("details")[1].p.text == "✓ Yes: a is less."
     assert [tag.text for tag in page.select("ol > li > p")] == ["Which & why?", "Again?"]
