@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+LEFT = 'style="text-align: left"'
 FILE = Path(os.environ.get("COURSE_PROGRESS", ROOT / "data" / "cache" / "progress.json"))
 
 
@@ -73,12 +74,12 @@ class Page:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left"><a href="{name}">{html.escape(title)}</a></th>'
+            f'<tr><th scope="row" {LEFT}><a href="{name}">{html.escape(title)}</a></th>'
             f"<td>{len(done)} of {len(done) + len(left)}</td>"
-            f"<td>{', '.join(f'✓ {exercise}' for exercise in done)}</td><td>{', '.join(left)}</td></tr>"
+            f"<td {LEFT}>{', '.join(f'✓ {exercise}' for exercise in done)}</td><td {LEFT}>{', '.join(left)}</td></tr>"
             for name, title, done, left in self.rows
         )
-        heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "exercises", "solved", "open"))
+        heads = "".join(f'<th scope="col" {LEFT}>{head}</th>' for head in ("notebook", "exercises", "solved", "open"))
         return f"<table><caption>{self.sentence}</caption><tr>{heads}</tr>{rows}</table>"
 
 

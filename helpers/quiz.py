@@ -27,7 +27,7 @@ class Option:
     @property
     def reply(self) -> str:
         """The feedback as HTML, with a verdict before it."""
-        sign, colour = ("✓ Right.", "#0b6a0b") if self.right else ("✗ Not this one.", "#a4262c")
+        sign, colour = ("✓", "#0b6a0b") if self.right else ("✗ Not this one.", "#a4262c")
         said = f"<b>{sign}</b> {_markup(self.feedback)}"
         return f'<p style="border-left: 4px solid {colour}; padding-left: 0.7em">{said}</p>'
 

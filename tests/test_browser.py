@@ -188,7 +188,7 @@ def answer_by_keyboard(page):
             page.keyboard.press("Tab")
         page.keyboard.press("Space")
         expect(reply).to_contain_text(option.feedback)
-    expect(reply).to_contain_text("Right.")
+    expect(reply).to_contain_text("✓ Yes")
     expect(page.get_by_text(re.compile("^1 of 4 right"))).to_be_visible()
 
 

@@ -37,6 +37,7 @@ def test_one_option_is_right_and_each_of_the_others_has_a_feedback_of_its_own(no
         assert 3 <= len(question.options) <= len(quiz.LETTERS)
         assert len({option.text for option in question.options}) == len(question.options)
         assert len({option.feedback for option in question.options}) == len(question.options)
+        assert all(option.feedback.startswith("Yes") is option.right for option in question.options)
         assert all(len(option.feedback) > 20 for option in question.options)
 
 
@@ -69,7 +70,7 @@ def test_a_choice_is_answered_and_counted(small):
     assert "✗ Not this one.</b> No." in small.replies[0].value
     assert "0 of 2 right" in small.summary.value
     small.choices[0].value = "B"
-    assert "✓ Right.</b> Yes: <code>a</code> is less." in small.replies[0].value
+    assert "✓</b> Yes: <code>a</code> is less." in small.replies[0].value
     assert small.replies[0].value.startswith('<div role="status">')
     assert small.replies[1].value == '<div role="status"></div>'
     small.choices[1].value = "A"
@@ -87,8 +88,9 @@ def test_without_a_kernel_every_option_unfolds_what_there_is_to_say_to_it(small)
     assert bundle.keys() == {WIDGET, "text/html", "text/plain"}
     page = BeautifulSoup(bundle["text/html"], "html.parser")
     assert [tag.text for tag in page.find_all("summary")] == ["c", "$a < b$", "$a < b$", "c"]
+    assert "<summary>$a &lt; b$</summary>" in bundle["text/html"]
     assert not page.find("details", open=True)
-    assert page.find_all("details")[1].p.text == "✓ Right. Yes: a is less."
+    assert page.find_all("details")[1].p.text == "✓ Yes: a is less."
     assert [tag.text for tag in page.select("ol > li > p")] == ["Which & why?", "Again?"]
 
 

@@ -71,16 +71,31 @@ def globals_of(code: CodeType) -> set[str]:
     return used.union(*map(globals_of, functions))
 
 
+TRAINED = re.compile(r"training\.train\((\w+)|optim\.\w+\((\w+)\.parameters\(\)")
+
+
 def missing(cells, start, first):
-    """What is not there when the cells named in ``first`` have run, then all from ``start`` on: (cell, name)."""
+    """What is not there when the cells named in ``first`` have run, then all from ``start`` on: (cell, name).
+
+    A network that is there and has not been trained counts as missing.
+    """
     ids = [cell.id for cell in cells]
-    run = [cell for cell in cells[: ids.index(start)] if cell.id in first] + cells[ids.index(start) :]
+    earlier = cells[: ids.index(start)]
+    run = [cell for cell in earlier if cell.id in first] + cells[ids.index(start) :]
+    untrained = {
+        name
+        for cell in earlier
+        if cell.id not in first
+        for name in filter(None, sum(TRAINED.findall(cell.source), ()))
+        if name not in names(python(cell))[0]
+    }
     there, absent = set(), []
     for cell in run:
         if "exercise" not in tags(cell):
             made, needed = names(python(cell))
-            absent += [(cell.id, name) for name in sorted(needed - there)]
+            absent += [(cell.id, name) for name in sorted(needed - there | needed & untrained)]
             there |= made
+            untrained -= made
     return absent
 
 
@@ -95,7 +110,13 @@ def test_no_cell_is_to_be_run_first_for_nothing(name, start, first):
     assert [cell for cell in first if not missing(cells, start, set(first) - {cell})] == []
 
 
-def test_most_notebooks_can_be_started_in_the_middle():
+def test_a_network_that_was_not_trained_is_missing():
+    trained = next(first for name, start, first in STARTS if (name, start) == ("01_one_to_many", "two-answers"))
+    found = missing(code_cells(notebook("01_one_to_many")), "two-answers", set(trained) - {"one-answer-training"})
+    assert ("one-answer-judged", "one_answer") in found
+
+
+def test_every_notebook_can_be_started_in_the_middle():
     assert {name for name, _, _ in STARTS} == set(PLANS)
 
 
