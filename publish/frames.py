@@ -33,7 +33,7 @@ SLIDER = (
     'aria-valuetext="{label}"><output>{label}</output></label>'
 )
 EXPLORER = (
-    '<div class="explorer" data-frames="{frames}"><div class="sliders">{sliders}</div>{note}'
+    '<div class="live" data-frames="{frames}"><div class="sliders">{sliders}</div>{note}'
     '<figure><img src="{src}" alt="{alt}" width="{width}" height="{height}">'
     '<figcaption aria-live="polite">{caption}</figcaption></figure></div>'
 )

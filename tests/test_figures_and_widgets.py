@@ -125,3 +125,34 @@ def test_an_explorer_draws_what_its_sliders_say():
     assert asked == [(0, "a"), (0, "b")]
     assert 'role="status"' in explorer.image.value
     assert 'alt="row 0, column b"' in explorer.image.value
+
+
+def test_a_widget_leads_from_its_view_to_each_of_its_figures(rng):
+    builder = CaptionBuilder(dogs, rng, size=8)
+    assert builder.view.live is builder
+    figure = builder.figure(**{name: ANY for name in builder.choices} | {"coat": "white"})
+    assert "48 of 192 answers are right" in figure.caption
+    builder.choices["coat"].value = "white"
+    assert figure.caption in builder.sentence.value
+    explorer = Explorer(lambda a: figures.Figure(Image.new("RGB", (4, 4)), f"a is {a}"), a=[1, 2])
+    assert explorer.view.live is explorer
+    assert explorer.figure(a=2).alt == "a is 2"
+
+
+def test_in_a_classroom_everything_is_larger(rng):
+    def letters():
+        """The height in pixels of the title of a plot, from its picture."""
+        figure, axis = plt.subplots(figsize=(6, 2))
+        axis.axis("off")
+        axis.set_title("H")
+        dark = np.asarray(figures.plot(figure, alt="a title").image.convert("L")) < 128
+        return dark.any(axis=1).sum()
+
+    pictures = torch.rand(2, 3, 16, 16, generator=rng)
+    with plt.rc_context():
+        plotted, shown = letters(), figures.show(pictures, alt="noise").image.width
+        figures.classroom()
+        assert letters() >= 1.8 * plotted
+        assert figures.show(pictures, alt="noise").image.width >= 1.4 * shown
+        assert figures.bars({"a": 1.0}, alt="a bar", unit="bits").image.width == 1200
+    assert figures.show(pictures, alt="noise").image.width == shown

@@ -14,7 +14,7 @@ if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
   for (const animation of document.querySelectorAll("details.animation")) animation.open = false;
 }
 
-for (const explorer of document.querySelectorAll(".explorer")) {
+for (const explorer of document.querySelectorAll(".live")) {
   const { choices, start, frames } = JSON.parse(explorer.dataset.frames);
   const labels = Object.values(choices);
   const sliders = [...explorer.querySelectorAll("input")];
