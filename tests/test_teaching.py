@@ -79,21 +79,14 @@ def missing(cells, start, first):
 
     A network that is there and has not been trained counts as missing.
     """
-    ids = [cell.id for cell in cells]
-    earlier = cells[: ids.index(start)]
-    run = [cell for cell in earlier if cell.id in first] + cells[ids.index(start) :]
-    untrained = {
-        name
-        for cell in earlier
-        if cell.id not in first
-        for name in filter(None, sum(TRAINED.findall(cell.source), ()))
-        if name not in names(python(cell))[0]
-    }
-    there, absent = set(), []
-    for cell in run:
-        if "exercise" not in tags(cell):
-            made, needed = names(python(cell))
-            absent += [(cell.id, name) for name in sorted(needed - there | needed & untrained)]
+    begin = [cell.id for cell in cells].index(start)
+    there, untrained, absent = set(), set(), []
+    for place, cell in enumerate(cells):
+        made, needed = names(python(cell))
+        if place < begin and cell.id not in first:
+            untrained |= set(filter(None, sum(TRAINED.findall(cell.source), ()))) - made
+        elif "exercise" not in tags(cell):
+            absent += [(cell.id, name) for name in sorted((needed - there) | (needed & untrained))]
             there |= made
             untrained -= made
     return absent
