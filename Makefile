@@ -41,7 +41,11 @@ anchors: .venv/ready  ## how many of each kind of picture the judge accepts
 bench: .venv/ready   ## measure the speed of drawing, judging, models, threads and the widget
 	$(BIN)/python -m tests.bench
 
+peers: .venv/ready   ## measure our models beside other libraries (an hour or two, and 8 GB for those libraries)
+	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks report
+
 .venv/ready: pyproject.toml helpers/install.py
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints comparison glossary pictures anchors bench
+.PHONY: help lab test run lint checkpoints comparison glossary pictures anchors bench peers
