@@ -20,7 +20,7 @@ def row(name="ours", budget=10, points=((10, 100.0),), **other):
     found = [{"seconds": s, "steps": 5, "fd": fd, "valid": 0.5, "pictures_per_second": 1234.4} for s, fd in points]
     cost = {"trained_per_second": 7.31, "parameters": 2_340_000, "megabytes": 1234.0, "share": 0.514}
     where = {"machine": "a machine, 2 cores", "torch": "2.9.0+cpu", "date": "2026-01-01"}
-    return {"name": name, "budget": budget, "points": found, **cost, **where, **other}
+    return {"name": name, "budget": budget, "done": True, "points": found, **cost, **where, **other}
 
 
 # ---- What is kept ----
@@ -40,6 +40,14 @@ def test_a_new_row_takes_the_place_of_the_old_one(tmp_path):
     for share in (0.1, 0.2):
         table.add(row("ours", 10, share=share), file)
     assert [one["share"] for one in table.load(file)] == [0.2]
+
+
+def test_an_unfinished_row_is_measured_anew(tmp_path):
+    file = tmp_path / "results.json"
+    table.add(row("slow", 40, done=False), file)
+    assert ("slow", 40) in table.missing(file, FEW)
+    table.add(row("slow", 40), file)
+    assert table.load(file) == [row("slow", 40)]
 
 
 def test_what_is_forgotten_is_missing_again(tmp_path):
@@ -62,11 +70,12 @@ def test_a_table_is_never_half_written(tmp_path, monkeypatch):
 # ---- One process a row ----
 
 MEASURE = """
-import json, pathlib, sys
+import pathlib, sys
+from tests.benchmarks import table
 name, seconds, file = sys.argv[1:]
 if name == "slow":
     sys.exit("not installed")
-pathlib.Path(file).write_text(json.dumps({"name": name, "budget": int(seconds)}))
+table.add({"name": name, "budget": int(seconds), "done": True}, pathlib.Path(file))
 """
 
 
@@ -79,7 +88,7 @@ def asked(monkeypatch):
         asked.append((words[3], int(words[4])))
         assert words[1:3] == ["-m", "tests.benchmarks.measure"]
         assert options["env"]["OMP_NUM_THREADS"] == "1"
-        return run([sys.executable, "-c", MEASURE, *words[3:]], stderr=command.subprocess.DEVNULL)
+        return run([sys.executable, "-c", MEASURE, *words[3:]], cwd=ROOT, stderr=command.subprocess.DEVNULL)
 
     monkeypatch.setattr(command.subprocess, "run", measure)
     return asked
@@ -89,7 +98,7 @@ def test_a_row_that_fails_is_named_and_the_others_are_kept(tmp_path, asked):
     file = tmp_path / "results.json"
     assert command.run(file, FEW) == ["slow, 40 s"]
     assert asked == [("ours", 10), ("slow", 40), ("ours", 40)]
-    assert table.load(file) == [{"name": "ours", "budget": 10}, {"name": "ours", "budget": 40}]
+    assert [table.key(one) for one in table.load(file)] == [("ours", 10), ("ours", 40)]
 
 
 def test_a_broken_run_goes_on_where_it_stopped(tmp_path, asked):

@@ -1,11 +1,9 @@
-"""``python -m tests.benchmarks``: measure what is missing; ``again NAME`` to measure anew; ``report`` for the table."""
+"""``python -m tests.benchmarks``: measure what is missing, then ``report``; ``again NAME`` measures anew."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import venv
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,14 +31,10 @@ def run(file: Path = table.FILE, contestants: Mapping[str, Contestant] = CONTEST
     """Measure all rows that are missing, each in a process of its own; returns what failed."""
     failed = []
     for name, seconds in table.missing(file, contestants):
-        with tempfile.TemporaryDirectory() as folder:
-            row = Path(folder) / "row.json"
-            words = [PYTHON, "-m", "tests.benchmarks.measure", name, str(seconds), row]
-            variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-            if subprocess.run(words, cwd=ROOT, env=variables).returncode:
-                failed.append(f"{name}, {seconds} s")
-                continue
-            table.add(json.loads(row.read_text(encoding="utf-8")), file)
+        words = [PYTHON, "-m", "tests.benchmarks.measure", name, str(seconds), file]
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        if subprocess.run(words, cwd=ROOT, env=variables).returncode:
+            failed.append(f"{name}, {seconds} s")
     return failed
 
 
@@ -48,8 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Do what the command line asks."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command")
-    again = commands.add_parser("again", help="forget what was measured of a contestant, and measure it anew")
-    again.add_argument("name", choices=CONTESTANTS)
+    some = commands.add_parser("only", help="measure what is missing of some contestants")
+    some.add_argument("name", nargs="+", choices=CONTESTANTS)
+    again = commands.add_parser("again", help="forget what was measured of some contestants, and measure it anew")
+    again.add_argument("name", nargs="+", choices=CONTESTANTS)
     commands.add_parser("report", help="write the plot, and print the README's section")
     options = parser.parse_args(arguments)
     if options.command == "report":
@@ -58,9 +54,11 @@ def main(arguments: list[str] | None = None) -> None:
         report.write()
         return
     if options.command == "again":
-        table.forget(options.name)
+        for name in options.name:
+            table.forget(name)
     install()
-    if failed := run():
+    chosen = options.name if options.command else CONTESTANTS
+    if failed := run(contestants={name: CONTESTANTS[name] for name in chosen}):
         sys.exit(f"not measured: {'; '.join(failed)}. The same command tries again")
 
 

@@ -1,14 +1,12 @@
-"""One row of the table. It is measured in a process of its own: ``python -m tests.benchmarks.measure NAME SECONDS``."""
+"""One row of the table, measured in a process of its own: ``python -m tests.benchmarks.measure NAME SECONDS FILE``."""
 
 import argparse
-import json
 import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,20 +14,22 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import comparison
+from tests.benchmarks import table
 from tests.benchmarks.contestants import CONTESTANTS
 
 FACES = 150  # of each model of homework 6; sampling them takes the official model minutes
 SEED = 0
 
 
-def measure(name: str, budget: int, seed: int = SEED) -> dict[str, Any]:
+def measure(name: str, budget: int, seed: int = SEED) -> Iterator[table.Row]:
     """Train a contestant for a budget of CPU seconds, judge it on the way, and say what it cost.
 
-    Returns:
-        ``points``, each with ``seconds`` and ``steps`` of training, the judge's figures and ``pictures_per_second`` of
-        sampling; and for the whole run ``parameters``, ``batch``, ``trained_per_second`` (pictures), ``megabytes`` at
-        their peak in training and ``megabytes_sampling``, ``gflop`` of the matrix products of one step,
-        ``gflops_peak`` of this thread, and ``share`` of it that a step used.
+    Yields:
+        The row so far after every judging; ``done`` at the last. ``points``, each with ``seconds`` and ``steps`` of
+        training, the judge's figures and ``pictures_per_second`` of sampling. For the whole run ``parameters``,
+        ``batch``, ``trained_per_second`` (pictures), ``megabytes`` at their peak in training and
+        ``megabytes_sampling``, ``gflop`` of the matrix products of one step, ``gflops_peak`` of this thread, and
+        ``share`` of it that a step used.
     """
     started, contestant = time.monotonic(), CONTESTANTS[name]
     peak = matrix_peak()
@@ -51,26 +51,25 @@ def measure(name: str, budget: int, seed: int = SEED) -> dict[str, Any]:
         spent += time.process_time() - start
         memory.setdefault("training", megabytes())
         points.append({"seconds": spent, "steps": steps, **judged(sample, seed)})
-        print(f"{name}: {spent:.0f} s, {steps:,} steps, {points[-1]}", flush=True)
-    return {
-        "name": name,
-        "budget": budget,
-        "family": contestant.family,
-        "points": points,
-        "parameters": sum(parameter.numel() for parameter in competitor.model.parameters()),
-        "batch": competitor.batch,
-        "trained_per_second": steps * competitor.batch / spent,
-        "megabytes": memory["training"],
-        "megabytes_sampling": memory["sampling"],
-        "gflop": counter.get_total_flops() / 1e9,
-        "gflops_peak": peak,
-        "share": counter.get_total_flops() / 1e9 * steps / spent / peak,
-        "load": os.getloadavg()[1],
-        "minutes": (time.monotonic() - started) / 60,
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+        step = spent / steps
+        yield {
+            "name": name,
+            "budget": budget,
+            "done": mark == budget,
+            "points": points,
+            "parameters": sum(parameter.numel() for parameter in competitor.model.parameters()),
+            "batch": competitor.batch,
+            "trained_per_second": competitor.batch / step,
+            "megabytes": memory["training"],
+            "megabytes_sampling": memory["sampling"],
+            "gflop": counter.get_total_flops() / 1e9,
+            "gflops_peak": peak,
+            "share": counter.get_total_flops() / 1e9 / step / peak,
+            "minutes": (time.monotonic() - started) / 60,
+            "machine": f"{_processor()}, {os.cpu_count()} cores",
+            "torch": torch.__version__,
+            "date": time.strftime("%Y-%m-%d"),
+        }
 
 
 def matrix_peak(seconds: float = 0.5) -> float:
@@ -131,7 +130,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("seconds", type=int)
-    parser.add_argument("file", type=Path, help="where to put the row")
+    parser.add_argument("file", type=Path, help="the table")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.file.write_text(json.dumps(measure(options.name, options.seconds)), encoding="utf-8")
+    for row in measure(options.name, options.seconds):
+        table.add(row, options.file)
+        print(f"{row['name']}, {row['budget']} s: {row['points'][-1]}", flush=True)

@@ -99,7 +99,7 @@ def markdown(rows: Sequence[table.Row], contestants: Mapping[str, Contestant] = 
             cells = [
                 TITLES.get(family, family) if name == names[0] else "",
                 "**ours**" if name == ours else name,
-                f"{last['fd']:.1f} ({row['budget']} s)",
+                f"{last['fd']:.1f} ({last['seconds']:.0f} s)",
                 f"{last['valid']:.0%}" if "valid" in last else "",
                 _after(raced) if raced else "",
                 f"{raced.bound} {raced.times:.1f}".strip() if raced else "",

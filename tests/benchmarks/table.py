@@ -18,7 +18,7 @@ def load(file: Path = FILE) -> list[Row]:
 
 
 def add(row: Row, file: Path = FILE) -> None:
-    """Put a row into the table, in the place of an older one of the same contestant and budget."""
+    """Put a row into the table, in the place of an older or unfinished one of the same contestant and budget."""
     others = [old for old in load(file) if key(old) != key(row)]
     _store([*others, row], file)
 
@@ -36,7 +36,7 @@ def missing(file: Path = FILE, contestants: Mapping[str, Contestant] = CONTESTAN
 
     Our longest trainings come last: often a shorter one is already where the peer is at its end.
     """
-    there = {key(row) for row in load(file)}
+    there = {key(row) for row in load(file) if row["done"]}
     wanted = [(name, seconds) for name, contestant in contestants.items() for seconds in contestant.budgets]
     wanted.sort(key=lambda pair: contestants[pair[0]].ours and pair[1] == max(contestants[pair[0]].budgets))
     return [pair for pair in wanted if pair not in there]
