@@ -162,6 +162,8 @@ def plot(rows: Sequence[table.Row], contestants: Mapping[str, Contestant] = CONT
 
 def section(rows: Sequence[table.Row]) -> str:
     """What stands in the README between its two marks."""
+    if not rows:
+        return "Nothing is measured yet."
     machines = sorted({f"{row['machine']}, torch {row['torch'].split('+')[0]}, {row['date']}" for row in rows})
     return f"{'; '.join(machines)}:\n\n{markdown(rows)}"
 
