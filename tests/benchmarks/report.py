@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 from helpers import figures
 from tests.benchmarks import table
@@ -132,7 +133,7 @@ def plot(rows: Sequence[table.Row], contestants: Mapping[str, Contestant] = CONT
     families = [f for f in COLOURS if any(contestants[row["name"]].family == f for row in rows)]
     columns = min(3, len(families))
     shape = (-(-len(families) // columns), columns)
-    figure, axes = plt.subplots(*shape, figsize=(9, 3.1 * shape[0]), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(*shape, figsize=(10, 3.4 * shape[0]), squeeze=False, layout="constrained")
     for axis in axes.flat[len(families) :]:
         axis.axis("off")
     for axis, family in zip(axes.flat, families, strict=False):
@@ -154,6 +155,8 @@ def plot(rows: Sequence[table.Row], contestants: Mapping[str, Contestant] = CONT
         ticks = sorted({row["budget"] for row in rows if contestants[row["name"]].family == family})
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.set_ylabel("FD-faces" if family == "homework 6" else "FD-dogs")
         axis.set_xlabel("CPU seconds of training")
         axis.legend(fontsize=8)
