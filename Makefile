@@ -41,6 +41,12 @@ student: .venv/ready ## copies of the notebooks without solutions, in build/stud
 teacher: .venv/ready ## copies with the solutions open and large letters, in build/teacher
 	$(BIN)/python -m publish.copies teacher
 
+plugged: .venv/ready ## let trained models go on with a discriminator again
+	$(BIN)/python -m helpers.plugged_in
+
+parts: .venv/ready   ## take latent diffusion apart again
+	$(BIN)/python -m helpers.parts
+
 glossary: .venv/ready  ## make GLOSSARY.md from the notebooks again
 	$(BIN)/python -m tests.glossary
 
@@ -53,7 +59,11 @@ anchors: .venv/ready  ## how many of each kind of picture the judge accepts
 bench: .venv/ready   ## measure the speed of drawing, judging, models, threads and the widget
 	$(BIN)/python -m tests.bench
 
+peers: .venv/ready   ## measure our models beside other libraries (an hour or two, and 8 GB for those libraries)
+	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks report
+
 .venv/ready: pyproject.toml helpers/install.py
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints comparison site frames student teacher glossary pictures anchors bench
+.PHONY: help lab test run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers

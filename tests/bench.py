@@ -1,4 +1,4 @@
-"""Measures speed (``make bench``): drawing, judging, models, threads, the widget in a browser. Let nothing else run."""
+"""Measures speed (``make bench``): drawing, judging, models, threads, processes, the widget. Let nothing else run."""
 
 import argparse
 import os
@@ -133,6 +133,28 @@ def threads() -> None:
             print(f"  {name:26}{found.stdout.strip()}")
 
 
+def processes() -> None:
+    """A training step of homework 6 in one process of one thread, and shared by two."""
+    for n in (1, 2):
+        taken = [_homework(n, steps) for steps in (2, 10)]
+        wall, work = ((long - short) / 8 for short, long in zip(*taken, strict=True))
+        print(f"{n} of one thread: {wall:.2f} s a step of 64 faces, {work:.2f} s of work in all")
+
+
+def _homework(n: int, steps: int) -> tuple[float, float]:
+    """Seconds on the clock, and of work, for some steps in n processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(n), "--master_port", "29512"]
+        words = [*launch, "-m", "helpers.homework", "train", "--folder", folder, "--steps", str(steps)]
+        start, before = time.monotonic(), os.times()
+        subprocess.run(
+            [sys.executable, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True
+        )
+        after = os.times()
+        work = after.children_user + after.children_system - before.children_user - before.children_system
+        return time.monotonic() - start, work
+
+
 def widget() -> None:
     """From the press of a key to the changed picture, in a browser."""
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +162,7 @@ def widget() -> None:
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "--basetemp", folder, test], check=True)
 
 
-PARTS = {part.__name__: part for part in (drawing, judging, caching, training, threads, widget)}
+PARTS = {part.__name__: part for part in (drawing, judging, caching, training, threads, processes, widget)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
