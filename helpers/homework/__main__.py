@@ -89,7 +89,7 @@ def _judge(options: argparse.Namespace) -> None:
         made = archive.restore(options.folder / "samples.npy")
     judge = score.Judge(_data(options, made.shape[-1]))
     quality = archive.quality_that_fits(made)
-    print(score.table({"these samples": judge.score(made), **judge.anchors(quality)}))
+    print(score.table({"these samples": judge.score(made), **judge.anchors(quality, len(made))}))
     if options.cascade:
         ours, real = (score.face_rate(some, options.cascade) for some in (made, judge.real))
         print(f"a face is found in {ours:.1%} of the samples, and in {real:.1%} of the real faces")

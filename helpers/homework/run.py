@@ -41,7 +41,7 @@ def _said(default: Any, words: str) -> Any:
 class Config:
     """All that decides which weights a run ends with, beside its pictures. Every field is an option of ``train``."""
 
-    size: int = _said(64, "side of the pictures, in pixels; the homework asks for 64")
+    size: int = _said(64, "side of the pictures, in pixels; the homework's sample code makes 64")
     width: int = _said(64, "channels on the finest grid of the U-Net, a multiple of 32")
     levels: int = _said(3, "grids of the U-Net, each half as fine as the one before")
     blocks: int = _said(1, "residual blocks on each grid, on the way down and on the way up")
