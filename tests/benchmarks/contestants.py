@@ -107,7 +107,7 @@ CONTESTANTS = {
         "homework 6",
         "ours:Homework",
         "`python -m helpers.homework train`, every option at its default but the number of steps",
-        budgets=(75, 150, 300),
+        budgets=(75, 150),
         marks=(),
         ours=True,
     ),
@@ -117,8 +117,8 @@ CONTESTANTS = {
         "rebuilt with denoising-diffusion-pytorch: width 16, multipliers 1, 2, 4, noise prediction, T = 100, linear; "
         "batch 16, Adam 1e-3 (0.9, 0.99), EMA 0.995 every 10 steps; sampled by DDIM in 20 steps, which the official "
         "code does not have",
-        budgets=(300,),
-        marks=(150,),
+        budgets=(150,),
+        marks=(75,),
     ),
     "denoising-diffusion-pytorch": Contestant(
         "diffusion",
