@@ -65,7 +65,7 @@ ARMS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def trained(build: Callable[[], nn.Module], seed: int, **budget: float) -> tuple[nn.Module, int]:
+def train_arm(build: Callable[[], nn.Module], seed: int, **budget: float) -> tuple[nn.Module, int]:
     """What ``build`` gives, after a budget of ``seconds=...`` or ``steps=...``, and the number of its steps."""
     torch.manual_seed(seed)
     model = build().requires_grad_(True)
@@ -104,7 +104,7 @@ def run(file: Path = FILE) -> None:
         for arm, build in ARMS.items():
             if (arm, seed) in done:
                 continue
-            model, steps = trained(build, seed, seconds=PLAN["seconds"])
+            model, steps = train_arm(build, seed, seconds=PLAN["seconds"])
             row = {"arm": arm, "seed": seed, "steps": steps, **measured(model, seed)}
             rows.append(row)
             tables.store(file, PLAN, rows)

@@ -213,7 +213,7 @@ def options(config, folder, pictures):
 def test_two_processes_learn_what_one_learns(tmp_path):
     """The whole batch is the same; each computes half of it."""
     pictures = save_folder(tmp_path / "pictures")
-    config = run.Config(**vars(TINY) | {"steps": 8, "muon_lr": 0.02})
+    config = run.Config(**vars(TINY) | {"steps": 8, "muon_lr": 0.02, "predicts": "velocity"})
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", 29_511, "-m", "helpers.homework"]
     call(*launch, "train", *options(config, tmp_path / "two", pictures), OMP_NUM_THREADS="1")
     alone = run.train(config, data.load(pictures, 16), tmp_path / "one", progress=False)

@@ -293,7 +293,7 @@ def test_the_step_of_the_world_is_real():
 def test_every_arm_is_built_and_trained(monkeypatch):
     monkeypatch.setattr(plugged_in, "BATCH", 2)
     for build in plugged_in.ARMS.values():
-        model, steps = plugged_in.trained(build, seed=0, steps=1)
+        model, steps = plugged_in.train_arm(build, seed=0, steps=1)
         assert steps == 1
         assert model.sample(CAPTIONS, rng=rng()).shape == (2, 3, 16, 16)
 
