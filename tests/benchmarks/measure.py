@@ -1,6 +1,7 @@
 """One row of the table, measured in a process of its own: ``python -m tests.benchmarks.measure NAME SECONDS FILE``."""
 
 import argparse
+import contextlib
 import os
 import platform
 import resource
@@ -35,7 +36,9 @@ def measure(name: str, budget: int, seed: int = SEED) -> Iterator[table.Row]:
     peak = matrix_peak()
     competitor = contestant.make(seed, budget)
     judged = faces_judged() if contestant.world == "faces" else dogs_judged
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _OneModule()
+    with counter:
         competitor.step()
     memory: dict[str, float] = {}
 
@@ -70,6 +73,12 @@ def measure(name: str, budget: int, seed: int = SEED) -> Iterator[table.Row]:
             "torch": torch.__version__,
             "date": time.strftime("%Y-%m-%d"),
         }
+
+
+class _OneModule(contextlib.nullcontext):
+    """Stands for what tells modules apart while operations are counted: that cannot bear a penalty on gradients."""
+
+    parents = frozenset({"Global"})
 
 
 def matrix_peak(seconds: float = 0.5) -> float:
