@@ -218,7 +218,10 @@ def _output(output: NotebookNode, role: str, name: str, pictures: Path) -> Outpu
     for element in tree.select("figure"):
         del element["style"]
     for fold in tree.select("details"):
-        fold["class"] = "animation"
+        if fold.find("img"):
+            fold["class"] = "animation"
+    for table in tree.find_all("table"):
+        table.wrap(tree.new_tag("div", attrs={"class": "table"}))
     return Output("figure" if tree.find("img") else "other", str(tree))
 
 

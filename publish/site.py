@@ -150,6 +150,9 @@ class Site:
         for part in lesson.parts:
             if part.role == "text":
                 part.html = self._linked(BeautifulSoup(part.html, "html.parser"), path.parent)
+            for output in part.outputs:
+                if output.kind == "other":
+                    output.html = self._linked(BeautifulSoup(output.html, "html.parser"), path.parent)
             if part.role == "widget":
                 part.outputs = frames.explorer(self._frames / lesson.name / part.id, self._folder / "pictures")
         return lesson
