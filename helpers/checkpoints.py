@@ -175,7 +175,7 @@ def latent_loss_of(
         ]
     )
     model.standardise(grids)
-    vectors = (grids - model.mean) / model.std  # (n, channels, s / 4, s / 4)
+    vectors = model.standardised(grids)  # (n, channels, s / 4, s / 4)
 
     def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
         rows = torch.randint(n, (recipe.batch,), generator=rng)
@@ -184,14 +184,22 @@ def latent_loss_of(
     return loss
 
 
+def loss_for(
+    recipe: Recipe, model: nn.Module, rng: torch.Generator, encoded: int = ENCODED
+) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The one of these two that a model learns by; ``encoded`` is the n of ``latent_loss_of``."""
+    if isinstance(model, LatentDiffusion):
+        return latent_loss_of(recipe, model, rng, encoded)
+    return loss_of(recipe)
+
+
 def make(name: str) -> None:
     """Train a model by its recipe and store it as 16-bit floats."""
     recipe = MODELS[name]
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     model = recipe.build(rng)
-    latent = isinstance(model, LatentDiffusion)
-    loss = latent_loss_of(recipe, model, rng) if latent else loss_of(recipe)
+    loss = loss_for(recipe, model, rng)
     start = time.monotonic()
     unfinished = FOLDER.parent / "cache" / f"{name}_in_training.pt"
     losses = train(model, loss, rng, checkpoint=unfinished, **recipe.budget)

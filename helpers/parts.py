@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import dogs, tables
-from helpers.checkpoints import BEYOND, latent_denoiser, latent_loss_of, load, loss_of
+from helpers.checkpoints import BEYOND, latent_denoiser, load, loss_for
 from helpers.comparison import measured
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.latent_diffusion import LatentDiffusion
@@ -59,8 +59,7 @@ def train_variant(variant: str, seed: int, encoded: int = PLAN["encoded"], **bud
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     model = build(variant)
-    latent = isinstance(model, LatentDiffusion)
-    loss = latent_loss_of(RECIPE, model, rng, encoded) if latent else loss_of(RECIPE)
+    loss = loss_for(RECIPE, model, rng, encoded)
     options = RECIPE.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time}
     return model, len(train(model, loss, rng, **options | budget))
 

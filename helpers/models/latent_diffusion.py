@@ -141,7 +141,11 @@ class LatentDiffusion(Diffusion):
 
     def inside(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
         """What is diffused: grids ``(n, channels, s / 4, s / 4)``."""
-        return (self.encode(pictures, captions) - self.mean) / self.std
+        return self.standardised(self.encode(pictures, captions))
+
+    def standardised(self, grids: Tensor) -> Tensor:
+        """Grids ``(n, channels, s / 4, s / 4)`` with mean 0 and standard deviation 1."""
+        return (grids - self.mean) / self.std
 
     def outside(self, x: Tensor, captions: Sequence[str]) -> Tensor:
         """The pictures ``(n, 3, s, s)`` that grids stand for."""
