@@ -275,7 +275,7 @@ def test_a_step_is_judged_by_who_knows_where_it_began():
     assert not real.requires_grad
     of_discriminator, of_model = hybrid.losses(*some_dogs(), rng())
     assert reached(of_discriminator, model) == 0
-    assert reached(of_model, model.network) > 0
+    assert reached(of_model, model.diffusion.network) > 0
     assert reached(of_model, hybrid.discriminator) == 0
 
 

@@ -180,12 +180,12 @@ class FewSteps(nn.Module):
 
     def __init__(self, diffusion: Diffusion, steps: int, latent_size: int = 32):
         super().__init__()
-        self.network, self.predicts = diffusion.network, diffusion.predicts
+        self.diffusion = diffusion
         levels = torch.linspace(0, len(diffusion.alpha_bar) - 1, steps + 1).round().long()
         self.register_buffer("alpha_bar", diffusion.alpha_bar[levels], persistent=False)
         self.shape, self.latent_size = diffusion.latent_shape, latent_size
         self.latent_shape = (steps, math.prod(self.shape) + latent_size)
-        width = self.network.CONDITION
+        width = diffusion.network.CONDITION
         self.choice = nn.Sequential(nn.Linear(latent_size, width), nn.SiLU(), nn.Linear(width, width))
         nn.init.zeros_(self.choice[-1].weight)
         nn.init.zeros_(self.choice[-1].bias)
@@ -199,8 +199,9 @@ class FewSteps(nn.Module):
             alpha_bar: of each, ``(n,)``.
             vector: which picture, ``(n, latent_size)``, standard normal.
         """
-        told = self.network.condition(captions, alpha_bar) + self.choice(vector)
-        return to_picture(self.predicts, self.network.unet(x_t, told), x_t, alpha_bar.view(-1, 1, 1, 1))
+        network = self.diffusion.network
+        told = network.condition(captions, alpha_bar) + self.choice(vector)
+        return to_picture(self.diffusion.predicts, network.unet(x_t, told), x_t, alpha_bar.view(-1, 1, 1, 1))
 
     def one_step(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
         """A random step back for each picture: did the world take it, or the model (ibid., eq. 4)?
@@ -209,7 +210,7 @@ class FewSteps(nn.Module):
         x_{t-1} that was there, the model makes one.
         """
         now, before = self._levels(len(pictures), rng)
-        x_before, x_t = two_levels(4 * pictures - 2, now, before, rng)
+        x_before, x_t = two_levels(self.diffusion.inside(pictures, captions), now, before, rng)
         vector = torch.randn(len(x_t), self.latent_size, generator=rng)
         picture = self.picture(captions, x_t, now.flatten(), vector)
         made = step_back(x_t, picture, now, before, torch.randn(x_t.shape, generator=rng))
@@ -217,7 +218,7 @@ class FewSteps(nn.Module):
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """Mean squared error of the picture: by itself it learns the mean of all that may be there, whatever z says."""
-        x = 4 * pictures - 2
+        x = self.diffusion.inside(pictures, captions)
         now, _ = self._levels(len(x), rng)
         x_t = add_noise(x, torch.randn(x.shape, generator=rng), now)
         vector = torch.randn(len(x), self.latent_size, generator=rng)
@@ -237,9 +238,10 @@ class FewSteps(nn.Module):
         x = noise[:, 0]
         for t in range(len(self.alpha_bar) - 1, 0, -1):
             now, before = self.alpha_bar[t], self.alpha_bar[t - 1]
-            picture = self.picture(captions, x, now.expand(len(x)), vectors[:, t - 1]).clamp(-2, 2)
+            picture = self.picture(captions, x, now.expand(len(x)), vectors[:, t - 1])
+            picture = picture.clamp(-self.diffusion.BOUND, self.diffusion.BOUND)
             x = step_back(x, picture, now, before, noise[:, t - 1])  # of variance 0 at last
-        return ((x + 2) / 4).clamp(0, 1)
+        return self.diffusion.outside(x, captions).clamp(0, 1)
 
 
 class StepDiscriminator(nn.Module):
