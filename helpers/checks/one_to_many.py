@@ -15,6 +15,8 @@ def bits_left_open(answer) -> None:
     for caption in ("a running dog", "a white running dog", "a small white dog running left on the sand"):
         value, m = answer(caption), len(LANGUAGE.answers(caption))
         right = math.log2(m)
+        if isinstance(value, torch.Tensor) and value.ndim == 0:  # what torch.log2 gives
+            value = value.item()
         require(isinstance(value, float | int), f"for {caption!r} the answer should be a number, not {value!r}")
         require(value != m, f"{caption!r} has {m} answers; how many yes-or-no questions single out one of them?")
         require(
