@@ -11,7 +11,7 @@ from helpers.dogs import LANGUAGE
 
 @check("m answers that are equally right leave log2 m bits open.")
 def bits_left_open(answer) -> None:
-    """H(x given y) in bits, for a caption y."""
+    """H(a given y) in bits: what a caption y leaves open of the attributes a."""
     for caption in ("a running dog", "a white running dog", "a small white dog running left on the sand"):
         value, m = answer(caption), len(LANGUAGE.answers(caption))
         right = math.log2(m)
