@@ -224,6 +224,18 @@ WRONG_ANSWERS = [
     ),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data, 1 - z)", "turned round"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return data.sort(descending=True).values[(z * len(data)).long()]",
+        "turned round",
+    ),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return data.sort().values[(z * len(data) + 5).long().clamp(max=len(data) - 1)]",
+        "the answer should be near",
+    ),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return data[:3]", "one number for each z"),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return (1 - t) * a + t * b", "the straight way"),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(b, a, t)", "exchange the two"),
@@ -889,6 +901,22 @@ WRONG_ANSWERS = [
     ("12_homework_6", "exercise-mirror", "def mirror(pictures, u): return pictures[u < 0.5].flip(-1)", "the shape of"),
 ]
 
+# Other right answers than the solution that the notebook gives.
+RIGHT_ANSWERS = [
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return torch.tensor(dogs.LANGUAGE.entropy(c))"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return data.sort().values[(z * len(data)).long()]",  # as the notebook bends sizes
+    ),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return data.sort().values[(z * (len(data) - 1)).round().long()]",
+    ),
+    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data.double(), z.double())"),
+]
+
 # Written once, for wrong answers that are nearly right.
 NEARLY = """
 def right(p):
@@ -976,6 +1004,12 @@ def test_a_typical_wrong_answer_gets_the_hint_that_fits(notebook, stub, answer, 
     assert verdict.status == WRONG
     assert hint in verdict.message
     assert hint.replace("'", "&#x27;") in verdict._repr_html_()
+
+
+@pytest.mark.parametrize(("notebook", "stub", "answer"), RIGHT_ANSWERS)
+def test_other_right_answers_pass_as_well(notebook, stub, answer):
+    verdict = verdict_on(notebook, f"{answer}\n{cells(notebook)[stub].source.splitlines()[-1]}")
+    assert verdict.status == PASSED, verdict
 
 
 @pytest.mark.parametrize(("notebook", "stub", "solution"), exercises())

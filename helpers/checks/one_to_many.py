@@ -11,10 +11,12 @@ from helpers.dogs import LANGUAGE
 
 @check("m answers that are equally right leave log2 m bits open.")
 def bits_left_open(answer) -> None:
-    """H(x given y) in bits, for a caption y."""
+    """H(a given y) in bits: what a caption y leaves open of the attributes a."""
     for caption in ("a running dog", "a white running dog", "a small white dog running left on the sand"):
         value, m = answer(caption), len(LANGUAGE.answers(caption))
         right = math.log2(m)
+        if isinstance(value, torch.Tensor) and value.ndim == 0:  # what torch.log2 gives
+            value = value.item()
         require(isinstance(value, float | int), f"for {caption!r} the answer should be a number, not {value!r}")
         require(value != m, f"{caption!r} has {m} answers; how many yes-or-no questions single out one of them?")
         require(
