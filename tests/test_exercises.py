@@ -270,8 +270,30 @@ WRONG_ANSWERS = [
     (
         "05_vae",
         "exercise-reparameterise",
-        "def reparameterise(mu, log_var, rng): return torch.normal(mu.detach(), (log_var / 2).exp(), generator=rng)",
-        "no gradient",
+        "def reparameterise(mu, log_var, rng): return torch.normal(mu, (log_var / 2).exp(), generator=rng)",
+        "no gradient comes back to mu",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng):\n"
+        "    return torch.normal(mu.detach(), (log_var.detach() / 2).exp(), generator=rng)",
+        "no gradient comes back to mu",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng):\n"
+        "    return mu + (log_var.detach() / 2).exp() * torch.randn(mu.shape, generator=rng)",
+        "no gradient comes back to log_var",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng):\n"
+        "    half = (mu + mu.detach()) / 2\n"
+        "    return half + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng)",
+        "their slopes are not",
     ),
     (
         "05_vae",
@@ -592,6 +614,18 @@ WRONG_ANSWERS = [
     ),
     ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p.sum()", "same length"),
     ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p", "compared with q"),
+    (
+        "08_gan",
+        "exercise-best-discriminator",
+        "def optimal_discriminator(p, q): return p / (p + q)",
+        "one half is wanted",
+    ),
+    (
+        "08_gan",
+        "exercise-best-discriminator",
+        "def optimal_discriminator(p, q): return p / (p + q).clamp(min=1e-9)",
+        "you give 0.000",
+    ),
     ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return 2 * jsd_right(p, q)", "twice too large"),
     ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return -jsd_right(p, q)", "sign is turned"),
     ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return jsd_right(p, q) / torch.tensor(2.0).log()", "in bits"),

@@ -12,12 +12,15 @@ from helpers.models.gan import gradient_penalty, jensen_shannon, optimal_discrim
 @check("of all things seen here, the share that came from the real side.")
 def best_discriminator(answer) -> None:
     """D* for ``p`` and ``q`` ``(k,)``, in [0, 1]."""
-    p, q = torch.tensor([0.5, 0.3, 0.2, 0.0]), torch.tensor([0.1, 0.3, 0.0, 0.6])
-    value, right = answer(p, q), optimal_discriminator(p, q)
+    p, q = torch.tensor([0.5, 0.3, 0.2, 0.0, 0.0]), torch.tensor([0.1, 0.3, 0.0, 0.6, 0.0])
+    value = answer(p, q)
     require(
         isinstance(value, Tensor) and value.shape == p.shape,
         "the answer should be one probability for each outcome, a tensor of the same length",
     )
+    nowhere = value[-1]
+    p, q, value = p[:-1], q[:-1], value[:-1]
+    right = optimal_discriminator(p, q)
     wrong = {
         "that is the chance of being made; D* is the chance of being real": 1 - right,
         "p / q is the ratio itself, which is no probability: divide by all that comes here, p + q": p / q,
@@ -28,6 +31,10 @@ def best_discriminator(answer) -> None:
     require(
         torch.allclose(value, right, atol=1e-4),
         f"where p = 0.5 and q = 0.1 it is {right[0]:.3f}, and you give {value[0]:.3f}",
+    )
+    require(
+        nowhere == 0.5,
+        f"where p = q = 0 you give {nowhere:.3f}: neither puts anything there, and one half is wanted (torch.where)",
     )
 
 

@@ -11,38 +11,49 @@ from helpers.checks import check, require, require_none_of
 def reparameterised(answer) -> None:
     """A draw from N(mu, exp(log_var)), for ``mu`` and ``log_var`` ``(n, d)`` and a generator."""
     mu, log_var = torch.tensor([[3.0, -2.0]]).repeat(20_000, 1), torch.tensor([[-2.0, 1.0]]).repeat(20_000, 1)
-    mu.requires_grad_()
-    value = answer(mu, log_var, torch.Generator().manual_seed(0))
+    leaves = mu.clone().requires_grad_(), log_var.clone().requires_grad_()
+    value = answer(*leaves, torch.Generator().manual_seed(0))
     require(
         isinstance(value, Tensor) and value.shape == mu.shape,
         "the answer should be one number for each number of mu, a tensor of the same shape",
     )
-    again = answer(mu, log_var, torch.Generator().manual_seed(0))
+    again = answer(*leaves, torch.Generator().manual_seed(0))
     require(
         torch.equal(value, again), "the same generator should give the same draw: pass generator=rng to torch.randn"
     )
-    require(value.requires_grad, "no gradient comes back to mu; build the draw from mu by sums and products alone")
+    slopes = 2 * [torch.zeros_like(mu)]
+    if value.requires_grad:  # a path back is not enough: torch.normal has one, and its slopes are zero
+        slopes = torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True)
+    value = value.detach()
+    require(slopes[0].any(), "no gradient comes back to mu; build the draw from mu by sums and products alone")
     require(
-        value.detach().std(0).amax() > 1e-3,
+        value.std(0).amax() > 1e-3,
         "all draws for one mu are alike: where is the noise?",
     )
     require(
-        ((value.detach() - mu) / (log_var / 2).exp()).diff(dim=1).abs().amax() > 1e-3,
+        ((value - mu) / (log_var / 2).exp()).diff(dim=1).abs().amax() > 1e-3,
         "both numbers of a vector got the same noise; draw one for each number: torch.randn(mu.shape)",
     )
-    spread, right = value.detach().std(0), (log_var[0] / 2).exp()
+    spread, right = value.std(0), (log_var[0] / 2).exp()
     for wrong, name in ((log_var[0].exp(), "the variance"), (log_var[0].abs(), "the logarithm of the variance")):
         require(
             not torch.allclose(spread, wrong, rtol=0.05),
             f"the spread is {name}; the noise should be scaled by the standard deviation, exp(log_var / 2)",
         )
     require(
-        torch.allclose(value.detach().mean(0), mu.detach()[0], atol=0.1),
+        torch.allclose(value.mean(0), mu[0], atol=0.1),
         f"the mean of many draws should be {mu[0, 0]:.0f}, yours is {value[:, 0].mean():.2f}",
     )
     require(
         torch.allclose(spread, right, rtol=0.05),
         f"for log_var = 1 draws should have a standard deviation of {right[1]:.2f}; yours have {spread[1]:.2f}",
+    )
+    require(slopes[1].any(), "no gradient comes back to log_var: scale the noise by it, and do not detach it")
+    require(
+        torch.allclose(slopes[0], torch.ones_like(mu), atol=1e-3)
+        and torch.allclose(slopes[1], (value - mu) / 2, atol=1e-3),
+        "the draws are right and their slopes are not: by mu it is 1, by log_var half of the noise that was added. "
+        "Build the draw from mu, log_var and fresh noise alone",
     )
 
 
