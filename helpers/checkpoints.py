@@ -27,7 +27,7 @@ from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, grid_vae
-from helpers.models.vae import VAE, TwoStageVAE
+from helpers.models.vae import VAE, TwoStageVAE, reparameterise
 from helpers.training import train
 from helpers.unet import Denoiser
 
@@ -43,6 +43,8 @@ class Recipe:
         size: of its pictures, in pixels.
         batch: pictures in a batch.
         budget: what ``training.train`` is told: steps, learning rates and the like.
+        second: the same for a second training, of ``model.second`` alone and from the beginning; see
+            ``vector_loss_of``. None: there is none.
         seed: of the weights and of the batches.
     """
 
@@ -50,7 +52,14 @@ class Recipe:
     size: int
     batch: int
     budget: dict[str, Any]
+    second: dict[str, Any] | None = None
     seed: int = 0
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What stands in the metadata of the file: everything that was chosen but ``build``."""
+        second = {"second": self.second} if self.second else {}
+        return {"seed": self.seed, "batch": self.batch, **self.budget, **second}
 
 
 def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
@@ -102,7 +111,13 @@ RECIPES = {
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
     ),
     "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 15_000, "lr": 3e-3, "muon_lr": 0.02}),
-    "vae": Recipe(build_vae, size=16, batch=64, budget={"steps": 12_500, "lr": 3e-3}),
+    "vae": Recipe(
+        build_vae,
+        size=16,
+        batch=64,
+        budget={"steps": 12_500, "lr": 3e-3},
+        second={"steps": 18_000, "lr": 3e-3},
+    ),
     "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 11_000, "lr": 3e-3}),
     "gan": Recipe(
         build_gan,
@@ -118,7 +133,7 @@ BEYOND = {
     ),
 }
 MODELS = RECIPES | BEYOND
-ENCODED = 50_000  # dogs whose vectors a latent diffusion learns from
+ENCODED = 50_000  # dogs whose vectors a model of vectors learns from
 
 
 def load(name: str, file: Path | None = None) -> nn.Module:
@@ -160,6 +175,19 @@ def loss_of(recipe: Recipe) -> Callable[[nn.Module, torch.Generator], Tensor]:
     return loss
 
 
+def encoded_dogs(
+    encode: Callable[[Tensor, list[str]], Tensor], size: int, rng: torch.Generator, n: int
+) -> tuple[list[str], Tensor]:
+    """n captions, and what ``encode(pictures, captions)`` makes of a dog for each, ``(n, ...)``."""
+    captions = dogs.LANGUAGE.sample(n, rng)
+    found = []
+    for k in tqdm(range(0, n, 500), desc="encoding", leave=False):
+        some = captions[k : k + 500]
+        with torch.no_grad():
+            found.append(encode(dogs.draw(dogs.sample_scenes(some, rng), size), some))
+    return captions, torch.cat(found)
+
+
 def latent_loss_of(
     recipe: Recipe, model: LatentDiffusion, rng: torch.Generator, n: int = ENCODED
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
@@ -167,19 +195,31 @@ def latent_loss_of(
 
     The model is told the mean and the standard deviation of their vectors.
     """
-    captions = dogs.LANGUAGE.sample(n, rng)
-    grids = torch.cat(
-        [
-            model.encode(dogs.draw(dogs.sample_scenes(captions[k : k + 500], rng), recipe.size), captions[k : k + 500])
-            for k in tqdm(range(0, n, 500), desc="encoding", leave=False)
-        ]
-    )
+    captions, grids = encoded_dogs(model.encode, recipe.size, rng, n)
     model.standardise(grids)
     vectors = model.standardised(grids)  # (n, channels, s / 4, s / 4)
 
     def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
         rows = torch.randint(n, (recipe.batch,), generator=rng)
         return model.loss_inside(vectors[rows], [captions[row] for row in rows.tolist()], rng)
+
+    return loss
+
+
+def vector_loss_of(
+    recipe: Recipe, model: TwoStageVAE, rng: torch.Generator, n: int = ENCODED
+) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The same for the second of two VAEs: of vectors of n dogs that the first, which stays as it is, encodes once."""
+    captions, gaussians = encoded_dogs(
+        lambda pictures, said: torch.stack(model.first.encode(pictures, said), dim=1), recipe.size, rng, n
+    )
+    mu, log_var = gaussians.unbind(1)  # (n, latent_size) each
+    batch = recipe.batch * model.VECTORS
+
+    def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
+        rows = torch.randint(n, (batch,), generator=rng)
+        vectors = reparameterise(mu[rows], log_var[rows], rng)
+        return second.loss(vectors, [captions[row] for row in rows.tolist()], rng)
 
     return loss
 
@@ -194,25 +234,34 @@ def loss_for(
 
 
 def make(name: str) -> None:
-    """Train a model by its recipe and store it as 16-bit floats."""
+    """Train a model by its recipe, once or twice, and store it as 16-bit floats."""
     recipe = MODELS[name]
-    torch.manual_seed(recipe.seed)
-    rng = torch.Generator().manual_seed(recipe.seed)
-    model = recipe.build(rng)
-    loss = loss_for(recipe, model, rng)
+    final, cache = FOLDER / f"{name}.safetensors", FOLDER.parent / "cache"
+    unfinished, halfway = cache / f"{name}_in_training.pt", cache / f"{name}_halfway.safetensors"
     start = time.monotonic()
-    unfinished = FOLDER.parent / "cache" / f"{name}_in_training.pt"
-    losses = train(model, loss, rng, checkpoint=unfinished, **recipe.budget)
+    if not halfway.exists():
+        torch.manual_seed(recipe.seed)
+        rng = torch.Generator().manual_seed(recipe.seed)
+        model = recipe.build(rng)
+        losses = train(model, loss_for(recipe, model, rng), rng, checkpoint=unfinished, **recipe.budget)
+        store(model, halfway if recipe.second else final, name)
+    if recipe.second:
+        model = load(name, halfway)
+        torch.manual_seed(recipe.seed + 1)
+        rng = torch.Generator().manual_seed(recipe.seed + 1)
+        model.second = recipe.build(rng).second
+        loss = vector_loss_of(recipe, model, rng)
+        losses = train(model.second, loss, rng, checkpoint=unfinished, **recipe.second)
+        store(model, final, name)
+        halfway.unlink()
     print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")
-    store(model, name, {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget})
 
 
-def store(model: nn.Module, name: str, recipe: dict) -> None:
+def store(model: nn.Module, file: Path, name: str) -> None:
     """Keep the weights as 16-bit floats, with what made them beside them."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    file = FOLDER / f"{name}.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    metadata = {"made_by": f"python -m helpers.checkpoints {name}", "recipe": json.dumps(recipe)}
+    metadata = {"made_by": f"python -m helpers.checkpoints {name}", "recipe": json.dumps(MODELS[name].words)}
     save_file({key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}, partial, metadata)
     os.replace(partial, file)
 

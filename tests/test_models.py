@@ -1,5 +1,6 @@
 """The models: their mathematics, and the one interface that they share."""
 
+import functools
 import importlib
 import inspect
 import json
@@ -366,8 +367,9 @@ def test_the_shipped_model_draws_dogs_that_do_what_was_asked():
 def test_its_recipe_is_stored_with_it(name):
     with safe_open(checkpoints.FOLDER / f"{name}.safetensors", "pt") as stored:
         metadata = stored.metadata()
-    recipe = checkpoints.MODELS[name]
-    expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
+    expected = checkpoints.MODELS[name].words
+    assert expected["batch"] > 0
+    assert "lr" in expected
     assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"
 
@@ -395,3 +397,34 @@ def test_making_a_checkpoint_and_loading_it_gives_the_model_back(tmp_path, monke
     assert files == ["autoregressive.safetensors"]
     model = checkpoints.load("autoregressive")
     assert math.isfinite(model.loss(pictures_of(CAPTIONS, size=16), CAPTIONS).item())
+
+
+def test_the_second_of_two_vaes_learns_alone_and_a_broken_making_goes_on_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
+    monkeypatch.setattr(checkpoints, "vector_loss_of", functools.partial(checkpoints.vector_loss_of, n=20))
+    budget = {"steps": 3, "lr": 1e-2, "ema_decay": 0.1}
+    recipe = checkpoints.Recipe(checkpoints.build_vae, size=16, batch=4, budget=budget, second=budget)
+    monkeypatch.setitem(checkpoints.MODELS, "vae", recipe)
+    checkpoints.make("vae")
+    unbroken = checkpoints.load("vae").state_dict()
+
+    trained, train = [], checkpoints.train
+
+    def cut_off(model, loss, rng, **options):
+        trained.append(model)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(model, loss, rng, **options)
+
+    monkeypatch.setattr(checkpoints, "train", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.make("vae")
+    halfway = checkpoints.load("vae", tmp_path / "cache" / "vae_halfway.safetensors").state_dict()
+    checkpoints.make("vae")
+    assert len(trained) == 3  # the first training was not done again
+    resumed = checkpoints.load("vae").state_dict()
+    assert [key for key in halfway if not torch.equal(halfway[key], resumed[key])] == [
+        key for key in halfway if key.startswith("second.")
+    ]
+    assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
+    assert list((tmp_path / "cache").iterdir()) == []
