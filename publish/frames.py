@@ -42,8 +42,8 @@ STORE = """
 import sys
 sys.path.insert(0, {root!r})
 from publish.frames import store
-store(_.live, {folder!r})
-"""
+store(Out[max(Out)].live, {folder!r})
+"""  # the last output; not ``_``, which a lesson may use itself
 
 
 def places(choices: Mapping[str, Sequence], start: Mapping) -> Iterator[dict]:

@@ -296,6 +296,7 @@ def test_a_widget_that_is_not_stored_is_left_to_its_strip(tmp_path):
 def test_the_widget_of_a_running_notebook_is_stored(tmp_path):
     source = """from PIL import Image
 from helpers import figures, widgets
+_ = 3  # a lesson may use this name itself
 widgets.Explorer(lambda a: figures.Figure(Image.new("RGB", (4, 4)), f"a is {a}"), a=[1, 2]).view"""
     cell = nbformat.v4.new_code_cell(source, id="walk", metadata={"tags": ["widget"]})
     after = nbformat.v4.new_code_cell("raise ValueError('nobody needs this')", id="after")
