@@ -227,7 +227,7 @@ def vector_loss_of(
 def loss_for(
     recipe: Recipe, model: nn.Module, rng: torch.Generator, encoded: int = ENCODED
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The one of these two that a model learns by; ``encoded`` is the n of ``latent_loss_of``."""
+    """``latent_loss_of`` with n = ``encoded`` for a latent diffusion, ``loss_of`` for every other model."""
     if isinstance(model, LatentDiffusion):
         return latent_loss_of(recipe, model, rng, encoded)
     return loss_of(recipe)

@@ -28,7 +28,7 @@ def build_independent(rng: torch.Generator | None) -> IndependentPixels:
     return IndependentPixels(dogs.LANGUAGE, colours, SIZE)
 
 
-# All but the first as they are shipped, but for the time they have.
+# All but the first as they are shipped, but for the time they have, and without a second training.
 FAMILIES = {"independent": Recipe(build_independent, size=SIZE, batch=64, budget={"steps": 0, "lr": 3e-3}), **RECIPES}
 
 

@@ -98,7 +98,7 @@ def caching() -> None:
 
 
 def training() -> None:
-    """Pictures a second in the training of each shipped model, and the minutes its recipe takes at that speed."""
+    """Steps a second in the training of each shipped model, and the minutes its recipe takes at that speed."""
     import torch
 
     from helpers import checkpoints
@@ -106,11 +106,16 @@ def training() -> None:
 
     for name, recipe in checkpoints.RECIPES.items():
         rng = torch.Generator().manual_seed(0)
-        model, loss = recipe.build(rng), checkpoints.loss_of(recipe)
-        options = {key: value for key, value in recipe.budget.items() if key != "steps"}
-        steps = len(train(model, loss, rng, seconds=30, **options))
-        minutes = recipe.budget["steps"] / steps * 0.5
-        print(f"{name}: {steps * recipe.batch / 30:.0f} pictures a second, {minutes:.0f} minutes in all")
+        model = recipe.build(rng)
+        trainings = {name: (model, checkpoints.loss_of(recipe), recipe.budget)}
+        if recipe.second:
+            loss = checkpoints.vector_loss_of(recipe, model, rng, n=2000)
+            trainings[f"{name}, its second training"] = (model.second, loss, recipe.second)
+        for label, (part, loss, budget) in trainings.items():
+            options = {key: value for key, value in budget.items() if key != "steps"}
+            steps = len(train(part, loss, rng, seconds=30, **options))
+            minutes = budget["steps"] / steps * 0.5
+            print(f"{label}: {steps / 30:.1f} steps a second, {minutes:.1f} minutes in all")
 
 
 def threads() -> None:

@@ -367,9 +367,10 @@ def test_the_shipped_model_draws_dogs_that_do_what_was_asked():
 def test_its_recipe_is_stored_with_it(name):
     with safe_open(checkpoints.FOLDER / f"{name}.safetensors", "pt") as stored:
         metadata = stored.metadata()
-    expected = checkpoints.MODELS[name].words
-    assert expected["batch"] > 0
-    assert "lr" in expected
+    recipe = checkpoints.MODELS[name]
+    expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
+    if recipe.second:
+        expected["second"] = recipe.second
     assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"
 
