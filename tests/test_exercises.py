@@ -299,6 +299,14 @@ WRONG_ANSWERS = [
         "05_vae",
         "exercise-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
+        "    drawn = mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng)\n"
+        "    return drawn + (log_var - log_var.detach())",
+        "their slopes are not",
+    ),
+    (
+        "05_vae",
+        "exercise-reparameterise",
+        "def reparameterise(mu, log_var, rng):\n"
         "    return mu + (log_var / 2).exp() * torch.randn(len(mu), 1, generator=rng)",
         "same noise",
     ),

@@ -233,9 +233,11 @@ def test_steps_back_undo_steps_forth_where_the_picture_is_known():
         assert moment(back).item() == pytest.approx(moment(x_before).item(), rel=0.02)
 
 
+@pytest.mark.parametrize("loudness", [0.05, 2.0])  # the second says what no picture can be
 @pytest.mark.parametrize("steps", [1, 3])
-def test_before_its_vector_has_a_say_it_is_ddpm_with_so_many_steps(steps):
+def test_before_its_vector_has_a_say_it_is_ddpm_with_so_many_steps(steps, loudness):
     diffusion = small_diffusion()
+    nn.init.normal_(diffusion.network.unet.end[2].weight, std=loudness)
     model = FewSteps(diffusion, steps, latent_size=4)
     z = torch.randn(2, *model.latent_shape, generator=rng())
     noise = z[:, :, : 3 * SIZE * SIZE].unflatten(2, (3, SIZE, SIZE))
@@ -246,6 +248,15 @@ def test_before_its_vector_has_a_say_it_is_ddpm_with_so_many_steps(steps):
         mean, variance = posterior(x, picture, model.alpha_bar[t], model.alpha_bar[t - 1])
         x = mean + variance.sqrt() * noise[:, t - 1]
     assert torch.allclose(model.sample(CAPTIONS, z), ((x + 2) / 4).clamp(0, 1), atol=1e-5)
+
+
+def test_by_itself_it_learns_the_picture_as_it_is_inside():
+    model = FewSteps(small_diffusion(), 2, latent_size=4)
+    nn.init.zeros_(model.diffusion.network.unet.end[2].weight)
+    nn.init.zeros_(model.diffusion.network.unet.end[2].bias)
+    pictures, captions = some_dogs()
+    assert model.diffusion.predicts == "picture"
+    assert model.loss(pictures, captions, rng()).item() == pytest.approx((4 * pictures - 2).square().mean().item())
 
 
 def test_the_vector_chooses_once_it_may():

@@ -400,6 +400,35 @@ def test_making_a_checkpoint_and_loading_it_gives_the_model_back(tmp_path, monke
     assert math.isfinite(model.loss(pictures_of(CAPTIONS, size=16), CAPTIONS).item())
 
 
+class ByCaption(nn.Module):
+    """An encoder whose vectors tell the caption apart, with a deviation of a tenth."""
+
+    def encode(self, pictures, captions):
+        mu = torch.tensor([[float(CAPTIONS.index(caption))] for caption in captions])
+        return mu, torch.full_like(mu, math.log(0.01))
+
+
+class Recording(nn.Module):
+    """A second VAE that keeps what it should have learned from."""
+
+    def loss(self, vectors, captions, rng):
+        self.seen = vectors, captions
+        return vectors.sum()
+
+
+def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(monkeypatch):
+    monkeypatch.setattr(dogs.LANGUAGE, "sample", lambda n, rng: (CAPTIONS * n)[:n])
+    recipe, model, second = checkpoints.RECIPES["vae"], two_stage_vae(16), Recording()
+    model.first = ByCaption()
+    checkpoints.vector_loss_of(recipe, model, rng(), n=300)(second, rng(1))
+    vectors, captions = second.seen
+    assert vectors.shape == (recipe.batch * model.VECTORS, 1)
+    error = vectors[:, 0] - torch.tensor([float(CAPTIONS.index(caption)) for caption in captions])
+    assert error.abs().max() < 0.5  # each vector is of the caption beside it
+    assert error.std().item() == pytest.approx(0.1, rel=0.2)
+    assert len(set(captions)) == len(CAPTIONS)
+
+
 def test_the_second_of_two_vaes_learns_alone_and_a_broken_making_goes_on_there(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     monkeypatch.setattr(checkpoints, "vector_loss_of", functools.partial(checkpoints.vector_loss_of, n=20))
