@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import json
 import os
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,8 @@ from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
-from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, grid_vae
-from helpers.models.vae import VAE, TwoStageVAE, reparameterise
+from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
+from helpers.models.vae import VAE, TwoStageVAE
 from helpers.training import train
 from helpers.unet import Denoiser
 
@@ -43,8 +44,8 @@ class Recipe:
         size: of its pictures, in pixels.
         batch: pictures in a batch.
         budget: what ``training.train`` is told: steps, learning rates and the like.
-        second: the same for a second training, of ``model.second`` alone and from the beginning; see
-            ``vector_loss_of``. None: there is none.
+        second: the same for a second training, of ``model.second``: then the first is of ``model.first_loss``, and
+            leaves it alone. See ``vector_loss_of``. None: there is one training, of ``model.loss``.
         seed: of the weights and of the batches.
     """
 
@@ -106,6 +107,13 @@ def latent_denoiser() -> Denoiser:
     return Denoiser(dogs.LANGUAGE, size=8, caption=text, channels=4, width=128, levels=1, blocks=2)
 
 
+def build_vector_diffusion(rng: torch.Generator | None) -> LatentDiffusion:
+    """Dense layers over the sixteen numbers of the first of notebook 5's two VAEs, which must be there already."""
+    vae = (load("vae") if rng else build_vae(None)).first
+    denoiser = VectorDenoiser(dogs.LANGUAGE, vae.latent_shape[0])
+    return LatentDiffusion(vae, denoiser, size=16, alpha_bar=cosine_schedule(1000), predicts="velocity")
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
@@ -115,10 +123,16 @@ RECIPES = {
         build_vae,
         size=16,
         batch=64,
-        budget={"steps": 12_500, "lr": 3e-3},
-        second={"steps": 18_000, "lr": 3e-3},
+        budget={"steps": 20_000, "lr": 3e-3},
+        second={"steps": 24_000, "lr": 3e-3},
     ),
-    "flow": Recipe(build_flow, size=16, batch=64, budget={"steps": 11_000, "lr": 3e-3}),
+    "flow": Recipe(
+        build_flow,
+        size=16,
+        batch=64,
+        budget={"steps": 16_000, "lr": 3e-3},
+        second={"steps": 14_000, "lr": 3e-3},
+    ),
     "gan": Recipe(
         build_gan,
         size=16,
@@ -131,9 +145,13 @@ BEYOND = {
     "latent_diffusion": Recipe(
         build_latent_diffusion, size=32, batch=64, budget={"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02}
     ),
+    "vector_diffusion": Recipe(
+        build_vector_diffusion, size=16, batch=256, budget={"steps": 20_000, "lr": 3e-3, "muon_lr": 0.02}
+    ),
 }
 MODELS = RECIPES | BEYOND
 ENCODED = 50_000  # dogs whose vectors a model of vectors learns from
+VECTORS = 4  # times as many of them in a batch as pictures
 
 
 def load(name: str, file: Path | None = None) -> nn.Module:
@@ -161,16 +179,23 @@ def load(name: str, file: Path | None = None) -> nn.Module:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{file} holds the weights of another model than {name!r}: {error}") from error
+        why = textwrap.shorten(str(error), 300, placeholder=" ...")  # hundreds of names, if nothing fits
+        raise ValueError(f"{file} holds the weights of another model than {name!r}: {why}") from error
     return model.eval().requires_grad_(False)
 
 
-def loss_of(recipe: Recipe) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for ``training.train``: of a fresh batch of dogs, each with a caption that fits."""
+def loss_of(recipe: Recipe, first: bool = False) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The loss for ``training.train``: of a fresh batch of dogs, each with a caption that fits.
+
+    Args:
+        recipe: of the model.
+        first: ``model.first_loss`` and not ``model.loss``, for the first of two trainings.
+    """
 
     def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
         captions = dogs.LANGUAGE.sample(recipe.batch, rng)
-        return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), recipe.size), captions, rng)
+        pictures = dogs.draw(dogs.sample_scenes(captions, rng), recipe.size)
+        return (model.first_loss if first else model.loss)(pictures, captions, rng)
 
     return loss
 
@@ -207,19 +232,19 @@ def latent_loss_of(
 
 
 def vector_loss_of(
-    recipe: Recipe, model: TwoStageVAE, rng: torch.Generator, n: int = ENCODED
+    recipe: Recipe, model: TwoStageVAE | PictureFlow, rng: torch.Generator, n: int = ENCODED
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The same for the second of two VAEs: of vectors of n dogs that the first, which stays as it is, encodes once."""
-    captions, gaussians = encoded_dogs(
-        lambda pictures, said: torch.stack(model.first.encode(pictures, said), dim=1), recipe.size, rng, n
-    )
-    mu, log_var = gaussians.unbind(1)  # (n, latent_size) each
-    batch = recipe.batch * model.VECTORS
+    """The loss for the second of two trainings: of what the first part, which stays as it is, makes of n dogs.
+
+    Several batches of dogs make one of vectors: they are small, and encoded only once.
+    """
+    captions, vectors = encoded_dogs(lambda pictures, said: model.vectors(pictures, said, rng), recipe.size, rng, n)
+    if hasattr(model.second, "initialise"):
+        model.second.initialise(vectors, captions)
 
     def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
-        rows = torch.randint(n, (batch,), generator=rng)
-        vectors = reparameterise(mu[rows], log_var[rows], rng)
-        return second.loss(vectors, [captions[row] for row in rows.tolist()], rng)
+        rows = torch.randint(n, (recipe.batch * VECTORS,), generator=rng)
+        return model.second_loss(vectors[rows], [captions[row] for row in rows.tolist()], rng)
 
     return loss
 
@@ -230,16 +255,24 @@ def loss_for(
     """``latent_loss_of`` with n = ``encoded`` for a latent diffusion, ``loss_of`` for every other model."""
     if isinstance(model, LatentDiffusion):
         return latent_loss_of(recipe, model, rng, encoded)
-    return loss_of(recipe)
+    return loss_of(recipe, first=recipe.second is not None)
 
 
 def make(name: str) -> None:
-    """Train a model by its recipe, once or twice, and store it as 16-bit floats."""
+    """Train a model by its recipe, once or twice, and store it as 16-bit floats.
+
+    Raises:
+        ValueError: a broken run of another recipe is in the way.
+    """
     recipe = MODELS[name]
     final, cache = FOLDER / f"{name}.safetensors", FOLDER.parent / "cache"
     unfinished, halfway = cache / f"{name}_in_training.pt", cache / f"{name}_halfway.safetensors"
     start = time.monotonic()
-    if not halfway.exists():
+    if halfway.exists():
+        with safe_open(halfway, "pt") as stored:
+            if stored.metadata()["recipe"] != json.dumps(recipe.words):
+                raise ValueError(f"{halfway} is half of a model by another recipe; delete it to start anew")
+    else:
         torch.manual_seed(recipe.seed)
         rng = torch.Generator().manual_seed(recipe.seed)
         model = recipe.build(rng)
@@ -247,11 +280,9 @@ def make(name: str) -> None:
         store(model, halfway if recipe.second else final, name)
     if recipe.second:
         model = load(name, halfway)
-        torch.manual_seed(recipe.seed + 1)
         rng = torch.Generator().manual_seed(recipe.seed + 1)
-        model.second = recipe.build(rng).second
         loss = vector_loss_of(recipe, model, rng)
-        losses = train(model.second, loss, rng, checkpoint=unfinished, **recipe.second)
+        losses = train(model.second.requires_grad_(), loss, rng, checkpoint=unfinished, **recipe.second)
         store(model, final, name)
         halfway.unlink()
     print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")

@@ -69,12 +69,16 @@ def train(
     parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
     budget = {"steps": steps, "seconds": seconds}
     losses, before = _resume(checkpoint, parts, rng, budget) if checkpoint else ([], 0.0)
+    begun = len(losses) / steps if steps else before / seconds
     start = clock() - before
     model.train()
     watched = seconds is not None and clock is time.monotonic and checkpoint is None
     with (
         _may_be_cut_short(losses, watched),
-        tqdm(total=1.0, initial=0.0, desc="training", leave=False, mininterval=0.5, bar_format=BAR) as bar,
+        # miniters: left to itself, tqdm takes the pace of the first update for the usual one, and then hardly moves.
+        tqdm(
+            total=1.0, initial=begun, desc="training", leave=False, mininterval=0.5, miniters=0, bar_format=BAR
+        ) as bar,
     ):
         while (done := len(losses) / steps if steps else (clock() - start) / seconds) < 1:
             for group, peak in zip(_groups(optimizers), highest, strict=True):

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from helpers.captions import Language
 from helpers.layers import CaptionEmbedding, ConvResidual
 
+WAVES = 16  # frequencies in which the amount of noise is told, up to 60 radians for each radian
+
 
 class Attention(nn.Module):
     """Every point of a grid looks at every other (Vaswani et al., "Attention Is All You Need", NeurIPS 2017, eq. 1).
@@ -97,6 +99,13 @@ class UNet(nn.Module):
         return self.end(h)
 
 
+def noise_waves(alpha_bar: Tensor) -> Tensor:
+    """How much noise there is, ``(n,)``, in a form that a network can tell finely: ``(n, 2 * WAVES)``."""
+    angle = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())  # from 0, all picture, to pi / 2, all noise
+    waves = angle[:, None] * torch.logspace(0, math.log10(60), WAVES).to(angle)
+    return torch.cat([waves.sin(), waves.cos()], dim=1)
+
+
 class Denoiser(nn.Module):
     """A U-Net that is told the caption, and how much noise there is.
 
@@ -110,13 +119,12 @@ class Denoiser(nn.Module):
     """
 
     CONDITION = 128
-    WAVES = 16  # frequencies in which the amount of noise is told, up to 60 radians for each radian
 
     def __init__(self, language: Language, size: int = 16, caption: nn.Module | None = None, **options: int):
         super().__init__()
         self.language = language
         self.caption = caption or CaptionEmbedding(language, self.CONDITION)
-        self.noise = nn.Sequential(nn.Linear(2 * self.WAVES, self.CONDITION), nn.SiLU())
+        self.noise = nn.Sequential(nn.Linear(2 * WAVES, self.CONDITION), nn.SiLU())
         self.mix = nn.Sequential(
             nn.Linear(2 * self.CONDITION, self.CONDITION),
             nn.SiLU(),
@@ -127,9 +135,7 @@ class Denoiser(nn.Module):
 
     def condition(self, captions: Sequence[str], alpha_bar: Tensor) -> Tensor:
         """What the U-Net is told: ``n`` captions and alpha_bar of each, ``(n,)``, to ``(n, CONDITION)``."""
-        angle = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())  # from 0, all picture, to pi / 2, all noise
-        waves = angle[:, None] * torch.logspace(0, math.log10(60), self.WAVES).to(angle)
-        told = self.noise(torch.cat([waves.sin(), waves.cos()], dim=1))
+        told = self.noise(noise_waves(alpha_bar))
         return self.mix(torch.cat([self.caption(captions), told], dim=1))
 
     def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:

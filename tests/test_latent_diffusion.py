@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from helpers import checkpoints, dogs, parts, tables
+from helpers import checkpoints, dogs, judge, parts, tables
 from helpers.checkpoints import Recipe, latent_denoiser, latent_loss_of
 from helpers.models.diffusion import cosine_schedule
-from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, grid_vae
+from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.training import train
 
 CAPTIONS = ["a running dog", "a small white dog running left on the sand", "a black running dog"]
@@ -72,6 +73,31 @@ def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
     train(model, loss, rng(), steps=3, muon_lr=0.02, ema_decay=0.5)
     assert all(torch.equal(value, before[name]) for name, value in model.vae.state_dict().items())
     assert any(not torch.equal(value, network[name]) for name, value in model.network.state_dict().items())
+
+
+# ---- A vector that has no place in a picture ----
+
+
+def test_dense_layers_see_all_numbers_the_caption_and_the_noise():
+    torch.manual_seed(0)
+    network = VectorDenoiser(dogs.LANGUAGE, 16, width=32, layers=1).eval()
+    nn.init.normal_(network.network.network[0].network[-1].weight)  # it begins by adding nothing
+    x, level = torch.randn(3, 1, 4, 4, generator=rng()), torch.full((3,), 0.5)
+    said = network(CAPTIONS, x, level)
+    assert said.shape == x.shape
+    assert not torch.allclose(network(CAPTIONS[::-1], x, level), said, atol=1e-3)
+    assert not torch.allclose(network(CAPTIONS, x, level + 0.1), said, atol=1e-3)
+    jacobian = torch.autograd.functional.jacobian(lambda v: network(CAPTIONS[:1], v, level[:1]), x[:1])
+    assert (jacobian.abs() > 1e-6).float().mean() > 0.99
+
+
+def test_the_shipped_diffusion_of_sixteen_numbers_draws_dogs_with_the_decoder_of_notebook_5():
+    model, vae = checkpoints.load("vector_diffusion"), checkpoints.load("vae")
+    assert all(torch.equal(value, vae.first.state_dict()[key]) for key, value in model.vae.state_dict().items())
+    captions = dogs.LANGUAGE.sample(200, rng())
+    drawn = model.sample(captions, rng=rng(1))
+    assert judge.valid(drawn) > 0.85
+    assert judge.faithful(drawn, captions) > 0.95
 
 
 # ---- Reading ----

@@ -418,25 +418,38 @@ class Recording(nn.Module):
 
 def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(monkeypatch):
     monkeypatch.setattr(dogs.LANGUAGE, "sample", lambda n, rng: (CAPTIONS * n)[:n])
-    recipe, model, second = checkpoints.RECIPES["vae"], two_stage_vae(16), Recording()
-    model.first = ByCaption()
-    checkpoints.vector_loss_of(recipe, model, rng(), n=300)(second, rng(1))
-    vectors, captions = second.seen
-    assert vectors.shape == (recipe.batch * model.VECTORS, 1)
+    recipe, model = checkpoints.RECIPES["vae"], two_stage_vae(16)
+    model.first, model.second = ByCaption(), Recording()
+    checkpoints.vector_loss_of(recipe, model, rng(), n=300)(model.second, rng(1))
+    vectors, captions = model.second.seen
+    assert vectors.shape == (recipe.batch * checkpoints.VECTORS, 1)
     error = vectors[:, 0] - torch.tensor([float(CAPTIONS.index(caption)) for caption in captions])
     assert error.abs().max() < 0.5  # each vector is of the caption beside it
     assert error.std().item() == pytest.approx(0.1, rel=0.2)
     assert len(set(captions)) == len(CAPTIONS)
 
 
-def test_the_second_of_two_vaes_learns_alone_and_a_broken_making_goes_on_there(tmp_path, monkeypatch):
+def test_the_third_move_of_a_flow_begins_with_the_scale_of_what_it_is_given(monkeypatch):
+    recipe, model = checkpoints.RECIPES["flow"], flow(16)
+    fitted = {}
+    monkeypatch.setattr(model.second, "initialise", lambda vectors, captions: fitted.update(n=vectors, c=captions))
+    loss = checkpoints.vector_loss_of(recipe, model, rng(), n=300)
+    pictures = dogs.draw(dogs.sample_scenes(fitted["c"], rng()), 16)
+    assert fitted["n"].shape == (300, 16) == model.vectors(pictures, fitted["c"], rng()).shape
+    assert loss(model.second, rng(1)).requires_grad
+
+
+@pytest.mark.parametrize(("name", "part"), [("vae", "second."), ("flow", "flow.layers.1.")])
+def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_goes_on(
+    name, part, tmp_path, monkeypatch
+):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     monkeypatch.setattr(checkpoints, "vector_loss_of", functools.partial(checkpoints.vector_loss_of, n=20))
     budget = {"steps": 3, "lr": 1e-2, "ema_decay": 0.1}
-    recipe = checkpoints.Recipe(checkpoints.build_vae, size=16, batch=4, budget=budget, second=budget)
-    monkeypatch.setitem(checkpoints.MODELS, "vae", recipe)
-    checkpoints.make("vae")
-    unbroken = checkpoints.load("vae").state_dict()
+    recipe = checkpoints.Recipe(checkpoints.RECIPES[name].build, size=16, batch=4, budget=budget, second=budget)
+    monkeypatch.setitem(checkpoints.MODELS, name, recipe)
+    checkpoints.make(name)
+    unbroken = checkpoints.load(name).state_dict()
 
     trained, train = [], checkpoints.train
 
@@ -448,13 +461,28 @@ def test_the_second_of_two_vaes_learns_alone_and_a_broken_making_goes_on_there(t
 
     monkeypatch.setattr(checkpoints, "train", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        checkpoints.make("vae")
-    halfway = checkpoints.load("vae", tmp_path / "cache" / "vae_halfway.safetensors").state_dict()
-    checkpoints.make("vae")
+        checkpoints.make(name)
+    halfway = checkpoints.load(name, tmp_path / "cache" / f"{name}_halfway.safetensors").state_dict()
+    torch.manual_seed(0)
+    untrained = recipe.build(rng()).state_dict()
+    first = [key for key in halfway if not key.startswith(part)]
+    assert all(torch.equal(halfway[key], value.half().float()) for key, value in untrained.items() if key not in first)
+    assert any(not torch.equal(halfway[key], untrained[key].half().float()) for key in first)
+    checkpoints.make(name)
     assert len(trained) == 3  # the first training was not done again
-    resumed = checkpoints.load("vae").state_dict()
-    assert [key for key in halfway if not torch.equal(halfway[key], resumed[key])] == [
-        key for key in halfway if key.startswith("second.")
-    ]
+    resumed = checkpoints.load(name).state_dict()
+    changed = [key for key in halfway if not torch.equal(halfway[key], resumed[key])]
+    assert changed
+    assert all(key.startswith(part) for key in changed)
     assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_half_of_a_model_by_another_recipe_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
+    half = tmp_path / "cache" / "vae_halfway.safetensors"
+    half.parent.mkdir()
+    save_file({"x": torch.zeros(1)}, half, {"recipe": json.dumps({"seed": 1})})
+    with pytest.raises(ValueError, match="another recipe; delete it"):
+        checkpoints.make("vae")
+    assert half.exists()

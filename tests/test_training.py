@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,29 @@ def test_a_killed_run_ends_with_the_same_weights_as_an_unbroken_one(tmp_path, mo
     assert losses == all_losses
     assert torch.equal(resumed.weight, unbroken.weight)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bar_of_a_run_that_goes_on_begins_where_it_stopped_and_moves(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 60)
+    checkpoint = tmp_path / "run.pt"
+
+    def stop(model, generator):
+        if checkpoint.exists():
+            raise KeyboardInterrupt
+        return loss(model, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), stop, rng(), steps=120, checkpoint=checkpoint)
+    capsys.readouterr()
+
+    def slow(model, generator):
+        time.sleep(0.03)
+        return loss(model, generator)
+
+    train(make_model(), slow, rng(), steps=120, checkpoint=checkpoint)
+    shown = [int(share) for share in re.findall(r"(\d+)%", capsys.readouterr().err)]
+    assert shown[0] == 50
+    assert len(set(shown)) > 2
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):

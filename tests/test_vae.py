@@ -161,6 +161,21 @@ def test_the_second_stage_sends_no_gradient_into_the_first():
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(alone, both, strict=True) if a is not None)
 
 
+def test_the_two_trainings_are_of_the_two_losses():
+    torch.manual_seed(0)
+    model = TwoStageVAE(dogs.LANGUAGE, 4, size=8, width=8)
+    captions = dogs.LANGUAGE.sample(4, rng())
+    pictures = dogs.draw(dogs.sample_scenes(captions, rng()), 8)
+    assert torch.equal(model.first_loss(pictures, captions, rng(1)), model.first.loss(pictures, captions, rng(1)))
+    vectors = model.vectors(pictures, captions, rng())
+    mu, log_var = model.first.encode(pictures, captions)
+    assert vectors.shape == (4, 2, 4)
+    source = rng(2)
+    drawn = mu + (log_var / 2).exp() * torch.randn(4, 4, generator=source)
+    expected = model.second.loss(drawn, captions, source)
+    assert torch.allclose(model.second_loss(vectors, captions, rng(2)), expected)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_training_stays_finite_and_the_first_stage_learns(seed):
     torch.manual_seed(seed)

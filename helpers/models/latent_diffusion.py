@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from helpers.captions import Language
-from helpers.layers import ConvResidual
+from helpers.layers import ConvResidual, VectorNetwork
 from helpers.models.diffusion import Diffusion
 from helpers.models.vae import VAE
+from helpers.unet import WAVES, noise_waves
 
 SHRINKS = 4  # a point of the grid for each 4 x 4 pixels
 
@@ -101,6 +102,26 @@ class TextEncoder(nn.Module):
         empty = tokens == 0
         h = self.looks(self.word(tokens) + self.place, src_key_padding_mask=empty)  # (n, words, width)
         return h.masked_fill(empty[..., None], 0).sum(1) / (~empty).sum(1, keepdim=True)
+
+
+class VectorDenoiser(nn.Module):
+    """The denoiser of a few numbers that have no place in a picture: dense layers in place of a U-Net.
+
+    Args:
+        language: of the captions.
+        size: numbers in the vector.
+        width, layers: see ``VectorNetwork``.
+    """
+
+    def __init__(self, language: Language, size: int, width: int = 256, layers: int = 3):
+        super().__init__()
+        self.language = language
+        self.network = VectorNetwork(language, size + 2 * WAVES, size, width, layers)
+
+    def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
+        """``n`` captions, ``(n, ...)`` of ``size`` numbers each and alpha_bar of each, ``(n,)``, to the shape of x."""
+        seen = torch.cat([x.flatten(1), noise_waves(alpha_bar)], dim=1)
+        return self.network(captions, seen).view_as(x)
 
 
 class LatentDiffusion(Diffusion):

@@ -91,7 +91,7 @@ class TwoStageVAE(nn.Module):
         width: of the first, see ``PictureDecoder``.
     """
 
-    VECTORS = 4  # of each picture, for the second to learn from
+    VECTORS = 4  # of each picture, for the second to learn from while the first still changes
 
     def __init__(self, language: Language, latent_size: int = 16, size: int = 16, width: int = 64):
         super().__init__()
@@ -117,6 +117,19 @@ class TwoStageVAE(nn.Module):
         vectors = reparameterise(mu, log_var, rng)  # (VECTORS * n, latent_size)
         second = self.second.loss(vectors, list(captions) * self.VECTORS, rng)
         return (kl - log_likelihood).mean() / pictures[0].numel() + second
+
+    def first_loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
+        """The loss of the first alone."""
+        return self.first.loss(pictures, captions, rng)
+
+    @torch.no_grad()
+    def vectors(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
+        """What ``second_loss`` learns from: mu and log_var of each picture, ``(n, 2, latent_size)``; none is drawn."""
+        return torch.stack(self.first.encode(pictures, captions), dim=1)
+
+    def second_loss(self, vectors: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
+        """The loss of the second, for a fresh draw from the Gaussian of each picture."""
+        return self.second.loss(reparameterise(*vectors.unbind(1), rng), captions, rng)
 
     @torch.no_grad()
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
