@@ -44,7 +44,7 @@ def _ours(family: str) -> Contestant:
     return Contestant(
         family,
         "ours:Ours",
-        "as shipped (`helpers/checkpoints.py`), but for the length of the training",
+        "as shipped (`helpers/checkpoints.py`), but for the length of the training, and all in one stage",
         budgets=(60, 30, 15, 10, 120),
         marks=(),
         ours=True,
