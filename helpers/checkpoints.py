@@ -213,6 +213,12 @@ def encoded_dogs(
     return captions, torch.cat(found)
 
 
+def some_of(vectors: Tensor, captions: list[str], n: int, rng: torch.Generator) -> tuple[Tensor, list[str]]:
+    """n of the vectors, each with its caption; one may come twice."""
+    rows = torch.randint(len(vectors), (n,), generator=rng)
+    return vectors[rows], [captions[row] for row in rows.tolist()]
+
+
 def latent_loss_of(
     recipe: Recipe, model: LatentDiffusion, rng: torch.Generator, n: int = ENCODED
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
@@ -225,8 +231,7 @@ def latent_loss_of(
     vectors = model.standardised(grids)  # (n, channels, s / 4, s / 4)
 
     def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
-        rows = torch.randint(n, (recipe.batch,), generator=rng)
-        return model.loss_inside(vectors[rows], [captions[row] for row in rows.tolist()], rng)
+        return model.loss_inside(*some_of(vectors, captions, recipe.batch, rng), rng)
 
     return loss
 
@@ -243,8 +248,7 @@ def vector_loss_of(
         model.second.initialise(vectors, captions)
 
     def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
-        rows = torch.randint(n, (recipe.batch * VECTORS,), generator=rng)
-        return model.second_loss(vectors[rows], [captions[row] for row in rows.tolist()], rng)
+        return model.second_loss(*some_of(vectors, captions, recipe.batch * VECTORS, rng), rng)
 
     return loss
 

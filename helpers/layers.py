@@ -195,10 +195,9 @@ class PictureDecoder(nn.Module):
         latent_size: numbers in z.
         size: of the pictures, in pixels; a multiple of 4.
         width: channels at half the size; twice as many at a quarter.
-        channels: of what is drawn; 3 for a picture.
     """
 
-    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 64, channels: int = 3):
+    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 64):
         super().__init__()
         self.latent_shape = (latent_size,)
         self.caption = CaptionEmbedding(language, 128)
@@ -209,10 +208,10 @@ class PictureDecoder(nn.Module):
         self.coarse = ConvResidual(2 * width, 128)
         self.up = nn.Sequential(nn.Conv2d(2 * width, 4 * width, 1), nn.PixelShuffle(2))
         self.fine = ConvResidual(width, 128)
-        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
+        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, captions: Sequence[str], z: Tensor) -> Tensor:
-        """``n`` captions and ``(n, latent_size)`` to pictures ``(n, channels, s, s)``, in [0, 1] or a little beyond.
+        """``n`` captions and ``(n, latent_size)`` to pictures ``(n, 3, s, s)``, in [0, 1] or a little beyond.
 
         Raises:
             ValueError: z has another shape.

@@ -107,7 +107,7 @@ def training() -> None:
     for name, recipe in checkpoints.RECIPES.items():
         rng = torch.Generator().manual_seed(0)
         model = recipe.build(rng)
-        trainings = {name: (model, checkpoints.loss_of(recipe, first=recipe.second is not None), recipe.budget)}
+        trainings = {name: (model, checkpoints.loss_for(recipe, model, rng), recipe.budget)}
         if recipe.second:
             loss = checkpoints.vector_loss_of(recipe, model, rng, n=2000)
             trainings[f"{name}, its second training"] = (model.second, loss, recipe.second)

@@ -68,9 +68,8 @@ def test_a_killed_run_ends_with_the_same_weights_as_an_unbroken_one(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_bar_of_a_run_that_goes_on_begins_where_it_stopped_and_moves(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 60)
-    checkpoint = tmp_path / "run.pt"
+def break_off(checkpoint, steps):
+    """A run that is interrupted as soon as it has stored its state."""
 
     def stop(model, generator):
         if checkpoint.exists():
@@ -78,7 +77,14 @@ def test_the_bar_of_a_run_that_goes_on_begins_where_it_stopped_and_moves(tmp_pat
         return loss(model, generator)
 
     with pytest.raises(KeyboardInterrupt):
-        train(make_model(), stop, rng(), steps=120, checkpoint=checkpoint)
+        train(make_model(), stop, rng(), steps=steps, checkpoint=checkpoint)
+
+
+def test_the_bar_of_a_run_that_goes_on_begins_where_it_stopped_and_moves(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 60)
+    checkpoint = tmp_path / "run.pt"
+
+    break_off(checkpoint, steps=120)
     capsys.readouterr()
 
     def slow(model, generator):
@@ -95,13 +101,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 5)
     checkpoint = tmp_path / "run.pt"
 
-    def stop(model, generator):
-        if checkpoint.exists():
-            raise KeyboardInterrupt
-        return loss(model, generator)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(make_model(), stop, rng(), steps=20, checkpoint=checkpoint)
+    break_off(checkpoint, steps=20)
     with pytest.raises(ValueError, match="20 steps, not 30"):
         train(make_model(), loss, rng(), steps=30, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="another model"):

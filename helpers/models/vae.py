@@ -113,9 +113,8 @@ class TwoStageVAE(nn.Module):
         The second is small and quick: it learns from several vectors of each picture at once.
         """
         log_likelihood, kl, mu, log_var = self.first.terms(pictures, captions, rng)
-        mu, log_var = (x.detach().repeat(self.VECTORS, 1) for x in (mu, log_var))
-        vectors = reparameterise(mu, log_var, rng)  # (VECTORS * n, latent_size)
-        second = self.second.loss(vectors, list(captions) * self.VECTORS, rng)
+        vectors = torch.stack([mu, log_var], dim=1).detach().repeat(self.VECTORS, 1, 1)  # (VECTORS * n, 2, latent_size)
+        second = self.second_loss(vectors, list(captions) * self.VECTORS, rng)
         return (kl - log_likelihood).mean() / pictures[0].numel() + second
 
     def first_loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
