@@ -46,6 +46,7 @@ class Recipe:
         budget: what ``training.train`` is told: steps, learning rates and the like.
         second: the same for a second training, of ``model.second``: then the first is of ``model.first_loss``, and
             leaves it alone. See ``vector_loss_of``. None: there is one training, of ``model.loss``.
+        encoded: dogs whose vectors a model of vectors, or a second training, learns from.
         seed: of the weights and of the batches.
     """
 
@@ -54,13 +55,15 @@ class Recipe:
     batch: int
     budget: dict[str, Any]
     second: dict[str, Any] | None = None
+    encoded: int | None = None
     seed: int = 0
 
     @property
     def words(self) -> dict[str, Any]:
         """What stands in the metadata of the file: everything that was chosen but ``build``."""
-        second = {"second": self.second} if self.second else {}
-        return {"seed": self.seed, "batch": self.batch, **self.budget, **second}
+        vectors = {"second": self.second, "encoded": self.encoded}
+        given = {name: value for name, value in vectors.items() if value is not None}
+        return {"seed": self.seed, "batch": self.batch, **self.budget, **given}
 
 
 def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
@@ -125,13 +128,15 @@ RECIPES = {
         batch=64,
         budget={"steps": 20_000, "lr": 3e-3},
         second={"steps": 24_000, "lr": 3e-3},
+        encoded=50_000,
     ),
     "flow": Recipe(
         build_flow,
         size=16,
         batch=64,
         budget={"steps": 16_000, "lr": 3e-3},
-        second={"steps": 14_000, "lr": 3e-3},
+        second={"steps": 17_000, "lr": 3e-3},
+        encoded=150_000,
     ),
     "gan": Recipe(
         build_gan,
@@ -143,14 +148,21 @@ RECIPES = {
 BEYOND = {
     "grid_vae": Recipe(build_grid_vae, size=32, batch=32, budget={"steps": 8_000, "lr": 2e-3, "muon_lr": 0.02}),
     "latent_diffusion": Recipe(
-        build_latent_diffusion, size=32, batch=64, budget={"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02}
+        build_latent_diffusion,
+        size=32,
+        batch=64,
+        budget={"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02},
+        encoded=50_000,
     ),
     "vector_diffusion": Recipe(
-        build_vector_diffusion, size=16, batch=256, budget={"steps": 20_000, "lr": 3e-3, "muon_lr": 0.02}
+        build_vector_diffusion,
+        size=16,
+        batch=256,
+        budget={"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02},
+        encoded=200_000,
     ),
 }
 MODELS = RECIPES | BEYOND
-ENCODED = 50_000  # dogs whose vectors a model of vectors learns from
 VECTORS = 4  # times as many of them in a batch as pictures
 
 
@@ -220,13 +232,13 @@ def some_of(vectors: Tensor, captions: list[str], n: int, rng: torch.Generator) 
 
 
 def latent_loss_of(
-    recipe: Recipe, model: LatentDiffusion, rng: torch.Generator, n: int = ENCODED
+    recipe: Recipe, model: LatentDiffusion, rng: torch.Generator
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The same for a model of vectors: of n dogs that are drawn and encoded once, before the training.
+    """The same for a model of vectors: of dogs that are drawn and encoded once, before the training.
 
     The model is told the mean and the standard deviation of their vectors.
     """
-    captions, grids = encoded_dogs(model.encode, recipe.size, rng, n)
+    captions, grids = encoded_dogs(model.encode, recipe.size, rng, recipe.encoded)
     model.standardise(grids)
     vectors = model.standardised(grids)  # (n, channels, s / 4, s / 4)
 
@@ -237,15 +249,17 @@ def latent_loss_of(
 
 
 def vector_loss_of(
-    recipe: Recipe, model: TwoStageVAE | PictureFlow, rng: torch.Generator, n: int = ENCODED
+    recipe: Recipe, model: TwoStageVAE | PictureFlow, rng: torch.Generator
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for the second of two trainings: of what the first part, which stays as it is, makes of n dogs.
+    """The loss for the second of two trainings: of what the first part, which stays as it is, makes of dogs.
 
     Several batches of dogs make one of vectors: they are small, and encoded only once.
     """
-    captions, vectors = encoded_dogs(lambda pictures, said: model.vectors(pictures, said, rng), recipe.size, rng, n)
+    captions, vectors = encoded_dogs(
+        lambda pictures, said: model.vectors(pictures, said, rng), recipe.size, rng, recipe.encoded
+    )
     if hasattr(model.second, "initialise"):
-        model.second.initialise(vectors, captions)
+        model.second.initialise(vectors[:2000], captions[:2000])
 
     def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
         return model.second_loss(*some_of(vectors, captions, recipe.batch * VECTORS, rng), rng)
@@ -253,12 +267,10 @@ def vector_loss_of(
     return loss
 
 
-def loss_for(
-    recipe: Recipe, model: nn.Module, rng: torch.Generator, encoded: int = ENCODED
-) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """``latent_loss_of`` with n = ``encoded`` for a latent diffusion, ``loss_of`` for every other model."""
+def loss_for(recipe: Recipe, model: nn.Module, rng: torch.Generator) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """``latent_loss_of`` for a latent diffusion, ``loss_of`` for every other model."""
     if isinstance(model, LatentDiffusion):
-        return latent_loss_of(recipe, model, rng, encoded)
+        return latent_loss_of(recipe, model, rng)
     return loss_of(recipe, first=recipe.second is not None)
 
 

@@ -4,6 +4,7 @@
 goes on where it stopped. All seconds are seconds of work of that core.
 """
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def train_variant(variant: str, seed: int, encoded: int = PLAN["encoded"], **bud
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     model = build(variant)
-    loss = loss_for(RECIPE, model, rng, encoded)
+    loss = loss_for(dataclasses.replace(RECIPE, encoded=encoded), model, rng)
     options = RECIPE.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time}
     return model, len(train(model, loss, rng, **options | budget))
 

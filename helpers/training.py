@@ -158,7 +158,7 @@ def optimizers_of(
         parameters = [parameter for parameter in module.parameters() if id(parameter) not in done]
         done |= {id(parameter) for parameter in parameters}
         groups.append({"params": parameters, "lr": rate})
-    adam = torch.optim.Adam([group for group in groups if group["params"]], betas=betas)
+    adam = torch.optim.Adam([group for group in groups if group["params"]], betas=betas, fused=True)
     return [MatrixMuon(weights, muon_lr), adam] if muon_lr else [adam]
 
 

@@ -99,6 +99,8 @@ def caching() -> None:
 
 def training() -> None:
     """Steps a second in the training of each shipped model, and the minutes its recipe takes at that speed."""
+    import dataclasses
+
     import torch
 
     from helpers import checkpoints
@@ -109,7 +111,7 @@ def training() -> None:
         model = recipe.build(rng)
         trainings = {name: (model, checkpoints.loss_for(recipe, model, rng), recipe.budget)}
         if recipe.second:
-            loss = checkpoints.vector_loss_of(recipe, model, rng, n=2000)
+            loss = checkpoints.vector_loss_of(dataclasses.replace(recipe, encoded=2000), model, rng)
             trainings[f"{name}, its second training"] = (model.second, loss, recipe.second)
         for label, (part, loss, budget) in trainings.items():
             options = {key: value for key, value in budget.items() if key != "steps"}

@@ -18,6 +18,7 @@ from helpers.models.diffusion import (
     linear_schedule,
     loss_weight,
     posterior,
+    spaced,
     target,
     to_picture,
 )
@@ -251,6 +252,27 @@ def lively(model):
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng()))
     return model.eval()
+
+
+@pytest.mark.parametrize("spacing", ["linear", "quadratic"])
+@pytest.mark.parametrize(("steps", "of"), [(1, 1), (1, 50), (7, 7), (20, 21), (20, 1000), (100, 1000), (1000, 1000)])
+def test_a_sampler_stops_as_often_as_it_is_told_from_the_picture_to_the_end_and_never_twice(steps, of, spacing):
+    stops = spaced(steps, of, spacing)
+    assert len(stops) == steps + 1
+    assert (stops[0], stops[-1]) == (0, of)
+    assert (stops.diff() > 0).all()
+
+
+def test_quadratic_spacing_has_more_stops_near_the_picture():
+    assert spaced(5, 100).tolist() == [0, 20, 40, 60, 80, 100]
+    assert spaced(5, 100, "quadratic").tolist() == [0, 4, 16, 36, 64, 100]
+    model, seen = Diffusion(Knowing("picture"), 8, cosine_schedule(50), "picture"), []
+    estimate = model.estimate
+    model.estimate = lambda x_t, alpha_bar, *rest: seen.append(alpha_bar) or estimate(x_t, alpha_bar, *rest)
+    model.sample(WHITE, rng=rng(), steps=5, spacing="quadratic")
+    assert torch.equal(torch.stack(seen), model.alpha_bar[[50, 32, 18, 8, 2]])
+    with pytest.raises(ValueError, match="linear or quadratic, not 'cubic'"):
+        model.sample(WHITE, rng=rng(), steps=5, spacing="cubic")
 
 
 def test_the_whole_way_ends_in_the_sample_and_no_step_is_left_out():

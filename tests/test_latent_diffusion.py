@@ -67,8 +67,8 @@ def test_it_samples_pictures_of_the_world_and_one_z_gives_one_picture(model):
 def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
     before = {name: value.clone() for name, value in model.vae.state_dict().items()}
     network = {name: value.clone() for name, value in model.network.state_dict().items()}
-    recipe = Recipe(None, size=32, batch=4, budget={})
-    loss = latent_loss_of(recipe, model, rng(), n=500)
+    recipe = Recipe(None, size=32, batch=4, budget={}, encoded=500)
+    loss = latent_loss_of(recipe, model, rng())
     assert math.isfinite(loss(model, rng()).item())
     train(model, loss, rng(), steps=3, muon_lr=0.02, ema_decay=0.5)
     assert all(torch.equal(value, before[name]) for name, value in model.vae.state_dict().items())

@@ -1,6 +1,6 @@
 """The models: their mathematics, and the one interface that they share."""
 
-import functools
+import dataclasses
 import importlib
 import inspect
 import json
@@ -369,8 +369,8 @@ def test_its_recipe_is_stored_with_it(name):
         metadata = stored.metadata()
     recipe = checkpoints.MODELS[name]
     expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
-    if recipe.second:
-        expected["second"] = recipe.second
+    of_vectors = {"second": recipe.second, "encoded": recipe.encoded}
+    expected |= {key: value for key, value in of_vectors.items() if value is not None}
     assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"
 
@@ -418,9 +418,9 @@ class Recording(nn.Module):
 
 def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(monkeypatch):
     monkeypatch.setattr(dogs.LANGUAGE, "sample", lambda n, rng: (CAPTIONS * n)[:n])
-    recipe, model = checkpoints.RECIPES["vae"], two_stage_vae(16)
+    recipe, model = dataclasses.replace(checkpoints.RECIPES["vae"], encoded=300), two_stage_vae(16)
     model.first, model.second = ByCaption(), Recording()
-    checkpoints.vector_loss_of(recipe, model, rng(), n=300)(model.second, rng(1))
+    checkpoints.vector_loss_of(recipe, model, rng())(model.second, rng(1))
     vectors, captions = model.second.seen
     assert vectors.shape == (recipe.batch * checkpoints.VECTORS, 1)
     error = vectors[:, 0] - torch.tensor([float(CAPTIONS.index(caption)) for caption in captions])
@@ -430,10 +430,10 @@ def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(
 
 
 def test_the_third_move_of_a_flow_begins_with_the_scale_of_what_it_is_given(monkeypatch):
-    recipe, model = checkpoints.RECIPES["flow"], flow(16)
+    recipe, model = dataclasses.replace(checkpoints.RECIPES["flow"], encoded=300), flow(16)
     fitted = {}
     monkeypatch.setattr(model.second, "initialise", lambda vectors, captions: fitted.update(n=vectors, c=captions))
-    loss = checkpoints.vector_loss_of(recipe, model, rng(), n=300)
+    loss = checkpoints.vector_loss_of(recipe, model, rng())
     pictures = dogs.draw(dogs.sample_scenes(fitted["c"], rng()), 16)
     assert fitted["n"].shape == (300, 16) == model.vectors(pictures, fitted["c"], rng()).shape
     assert loss(model.second, rng(1)).requires_grad
@@ -444,9 +444,9 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
     name, part, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    monkeypatch.setattr(checkpoints, "vector_loss_of", functools.partial(checkpoints.vector_loss_of, n=20))
     budget = {"steps": 3, "lr": 1e-2, "ema_decay": 0.1}
-    recipe = checkpoints.Recipe(checkpoints.RECIPES[name].build, size=16, batch=4, budget=budget, second=budget)
+    build = checkpoints.RECIPES[name].build
+    recipe = checkpoints.Recipe(build, size=16, batch=4, budget=budget, second=budget, encoded=20)
     monkeypatch.setitem(checkpoints.MODELS, name, recipe)
     checkpoints.make(name)
     unbroken = checkpoints.load(name).state_dict()

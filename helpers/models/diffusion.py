@@ -118,6 +118,25 @@ def ddim_step(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor, fresh: 
     return before.sqrt() * picture + kept * noise + sigma * fresh
 
 
+def spaced(steps: int, T: int, spacing: str = "linear") -> Tensor:
+    """Where in a schedule of T steps a sampler with fewer stops, ``(steps + 1,)`` from 0 to T.
+
+    Args:
+        steps: from 1 to T.
+        T: steps of the schedule.
+        spacing: ``"linear"``, all equally far apart, or ``"quadratic"``, closer together where little noise is left
+            and the finest things are decided (Song, Meng and Ermon 2021, appendix D.2).
+    """
+    if not 1 <= steps <= T:
+        raise ValueError(f"steps must be from 1 to {T}, not {steps}")
+    if spacing not in ("linear", "quadratic"):
+        raise ValueError(f"steps can be spaced linear or quadratic, not {spacing!r}")
+    share = torch.linspace(0, 1, steps + 1)
+    if spacing == "quadratic":
+        share = share.square()
+    return torch.maximum((T * share).round().long(), torch.arange(steps + 1))  # no stop twice
+
+
 def denoise(
     estimate: Callable[[Tensor, Tensor], Tensor],
     z: Tensor,
@@ -232,13 +251,14 @@ class Diffusion(nn.Module):
         steps: int = 20,
         eta: float = 0.0,
         guidance: float = 1.0,
+        spacing: str = "linear",
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole way of ``sample``: after each step x_t, and the picture that the network saw in the x_t before.
 
         Yields:
             x_t as the network sees it, ``(n, ...)``, and a picture in [0, 1], ``(n, 3, s, s)``.
         """
-        for x, picture in self._way(captions, z, rng, steps, eta, guidance):
+        for x, picture in self._way(captions, z, rng, steps, eta, guidance, spacing):
             yield x, self.outside(picture, captions)
 
     @torch.no_grad()
@@ -250,6 +270,7 @@ class Diffusion(nn.Module):
         steps: int = 20,
         eta: float = 0.0,
         guidance: float = 1.0,
+        spacing: str = "linear",
     ) -> Tensor:
         """Pictures ``(n, 3, s, s)`` in [0, 1].
 
@@ -257,12 +278,13 @@ class Diffusion(nn.Module):
             captions: n of them.
             z: the noise to begin with, ``(n, *latent_shape)``, standard normal, drawn with rng if None.
             rng: of z, and of fresh noise where eta is not 0.
-            steps: of denoising, at most T; equally spaced in the schedule.
+            steps: of denoising, at most T.
             eta: 0 for DDIM, which makes one picture of one z; 1 for DDPM.
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
+            spacing: see ``spaced``.
         """
         # The last step alone: a list of all would grow by the batch with every step.
-        ((_, picture),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance), maxlen=1)
+        ((_, picture),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance, spacing), maxlen=1)
         return self.outside(picture, captions).clamp(0, 1)
 
     def _way(
@@ -273,11 +295,10 @@ class Diffusion(nn.Module):
         steps: int,
         eta: float,
         guidance: float,
+        spacing: str,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        if not 1 <= steps < len(self.alpha_bar):
-            raise ValueError(f"steps must be from 1 to {len(self.alpha_bar) - 1}, not {steps}")
+        levels = self.alpha_bar[spaced(steps, len(self.alpha_bar) - 1, spacing)]
         z = latent(z, len(captions), self.latent_shape, rng)
-        levels = self.alpha_bar[torch.linspace(0, len(self.alpha_bar) - 1, steps + 1).round().long()]
 
         def estimate(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
             return self.estimate(x_t, alpha_bar, captions, guidance)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from helpers.captions import Language
 from helpers.layers import PictureDecoder, PictureEncoder, VectorNetwork, latent
@@ -102,6 +103,72 @@ class AffineCoupling(nn.Module):
         mean, log_deviation = self.guess(y[:, self.stays], captions)
         x = y.clone()
         x[:, ~self.stays] = y[:, ~self.stays] * log_deviation.exp() + mean
+        return x
+
+
+class SplineCoupling(nn.Module):
+    """Some numbers stay. From them a network draws a rising curve for each of the others, and the other follows it.
+
+    An affine coupling is such a curve too, but a straight one: it moves a heap of numbers and makes it wider, but
+    cannot part it in two. This curve has ``bins`` pieces, each a ratio of two parabolas that meets the next with the
+    same slope (Durkan et al., "Neural Spline Flows", NeurIPS 2019, eq. 4 to 8 and sec. 3.1). It leads from
+    (-bound, -bound) to (bound, bound); numbers further out stay as they are.
+
+    Args:
+        stays: ``(size,)`` booleans, True for the numbers that stay.
+        network: called with captions and the k numbers that stay, ``(n, k)``; gives what ``knots`` makes the widths,
+            heights and slopes of the pieces from, ``(n, (3 * bins - 1) * (size - k))``.
+        bins: pieces of a curve.
+        bound: where a curve begins and ends.
+    """
+
+    LEAST = 0.003  # of the range, for a piece, and of slopes: what is nearly flat cannot be undone to four digits
+
+    def __init__(self, stays: Tensor, network: nn.Module, bins: int = 8, bound: float = 4.0):
+        super().__init__()
+        self.register_buffer("stays", stays, persistent=False)
+        self.network, self.bins, self.bound = network, bins, bound
+
+    def knots(self, known: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the pieces of a curve meet, across and up, and its slope there: each ``(n, bins + 1, size - k)``."""
+        said = self.network(captions, known).unflatten(1, (3 * self.bins - 1, -1))
+        widths, heights, slopes = said.split([self.bins, self.bins, self.bins - 1], dim=1)
+        shares = (self.LEAST + (1 - self.bins * self.LEAST) * part.softmax(1) for part in (widths, heights))
+        across, up = (self.bound * (2 * F.pad(share.cumsum(1), (0, 0, 1, 0)) - 1) for share in shares)
+        straight = math.log(math.expm1(1 - self.LEAST))  # where the network says nothing, every slope is 1
+        return across, up, F.pad(self.LEAST + F.softplus(slopes + straight), (0, 0, 1, 1), value=1.0)
+
+    def pieces(self, value: Tensor, edges: Tensor, *knots: Tensor) -> list[Tensor]:
+        """Of each of the knots the left and the right one of the piece between whose edges the value lies."""
+        right = (edges < value[:, None]).sum(1, keepdim=True).clamp(1, self.bins)
+        return [knot.gather(1, at)[:, 0] for knot in knots for at in (right - 1, right)]
+
+    def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
+        across, up, slopes = self.knots(x[:, self.stays], captions)
+        others = x[:, ~self.stays]
+        inside = others.clamp(-self.bound, self.bound)
+        x0, x1, y0, y1, d0, d1 = self.pieces(inside, across, across, up, slopes)
+        s, t = (y1 - y0) / (x1 - x0), (inside - x0) / (x1 - x0)
+        below = s + (d0 + d1 - 2 * s) * t * (1 - t)
+        moved = y0 + (y1 - y0) * (s * t.square() + d0 * t * (1 - t)) / below
+        slope = s.square() * (d1 * t.square() + 2 * s * t * (1 - t) + d0 * (1 - t).square()) / below.square()
+        y = x.clone()
+        y[:, ~self.stays] = moved + (others - inside)  # beyond its ends, a curve goes on with the slope it has there, 1
+        return y, slope.log().sum(1)
+
+    def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
+        """``(n, size)`` to the x that ``forward`` turns into y: the root of a quadratic equation."""
+        across, up, slopes = self.knots(y[:, self.stays], captions)
+        others = y[:, ~self.stays]
+        inside = others.clamp(-self.bound, self.bound)
+        x0, x1, y0, y1, d0, d1 = self.pieces(inside, up, across, up, slopes)
+        s, rise = (y1 - y0) / (x1 - x0), inside - y0
+        bend = rise * (d0 + d1 - 2 * s)
+        a, b, c = (y1 - y0) * (s - d0) + bend, (y1 - y0) * d0 - bend, -s * rise
+        t = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
+        x = y.clone()
+        x[:, ~self.stays] = x0 + t * (x1 - x0) + (others - inside)
         return x
 
 
@@ -213,9 +280,9 @@ class PictureFlow(nn.Module):
     """A flow of pictures, in three moves.
 
     A few numbers, one pixel in sixteen, first learn what all the others show. Then the others are guessed from these
-    few, and leave: what is left of them is noise. The few go on through couplings of their own. So the layers that see
-    many numbers are only two (a narrow passage as in Huang et al., "Augmented Normalizing Flows", 2020, but without
-    additional numbers, and so with an exact density).
+    few, and leave: what is left of them is noise. The few go on through spline couplings of their own. So the layers
+    that see many numbers are only two (a narrow passage as in Huang et al., "Augmented Normalizing Flows", 2020, but
+    without additional numbers, and so with an exact density).
 
     The shipped flow learns the first two moves first, and then the third alone, as our two VAEs do. Together they learn
     much more slowly: the first two have to serve a third that does not yet know anything.
@@ -265,7 +332,7 @@ class PictureFlow(nn.Module):
         return self.flow.log_prob(pictures.flatten(1), captions)
 
     def grainy(self, pictures: Tensor, rng: torch.Generator) -> Tensor:
-        """What the flow is trained on."""
+        """What the flow is trained on, of pictures or of single numbers of them."""
         return pictures + self.GRAIN * torch.randn(pictures.shape, generator=rng)
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
@@ -278,12 +345,19 @@ class PictureFlow(nn.Module):
 
     @torch.no_grad()
     def vectors(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
-        """What ``second_loss`` learns from: the few that the first two moves hand on of grainy pictures, ``(n, k)``."""
-        return self.first(self.grainy(pictures, rng).flatten(1), captions)[0][:, self.few.flatten()]
+        """What ``second_loss`` learns from: the few that the first two moves hand on, still without grain, ``(n, k)``.
+
+        The many, from which the few are shifted, have theirs.
+        """
+        seen = torch.where(self.few, pictures, self.grainy(pictures, rng))
+        return self.first(seen.flatten(1), captions)[0][:, self.few.flatten()]
 
     def second_loss(self, vectors: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
-        """-log p of the few, in nats for each of them, averaged over the batch. Nothing is drawn."""
-        return -self.second.log_prob(vectors, captions).mean() / vectors.shape[1]
+        """-log p of the few, in nats for each of them, averaged over the batch.
+
+        A shift may come before grain or after it. So one dog, looked at once, has as many grainy copies as are wanted.
+        """
+        return -self.second.log_prob(self.grainy(vectors, rng), captions).mean() / vectors.shape[1]
 
     @torch.no_grad()
     def encode(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
@@ -320,7 +394,8 @@ class PictureFlow(nn.Module):
 
 
 def step_of_flow(language: Language, size: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """ActNorm, mixture, coupling: Glow's step, for vectors ``(n, size)`` (ibid., table 1)."""
-    stays = torch.arange(size) < size // 2
-    network = VectorNetwork(language, size // 2, 2 * (size - size // 2), width=152, layers=2)
-    return ActNorm(size), InvertibleLinear(size), AffineCoupling(stays, network)
+    """ActNorm, mixture, coupling: Glow's step (ibid., table 1) for vectors ``(n, size)``, with curves for lines."""
+    stays, bins = torch.arange(size) < size // 2, 8
+    network = VectorNetwork(language, size // 2, (3 * bins - 1) * (size - size // 2), width=128, layers=2)
+    nn.init.zeros_(network.network[-1].weight)  # it begins with next to straight curves, as Glow with no change
+    return ActNorm(size), InvertibleLinear(size), SplineCoupling(stays, network, bins)

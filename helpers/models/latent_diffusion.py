@@ -113,7 +113,7 @@ class VectorDenoiser(nn.Module):
         width, layers: see ``VectorNetwork``.
     """
 
-    def __init__(self, language: Language, size: int, width: int = 256, layers: int = 3):
+    def __init__(self, language: Language, size: int, width: int = 256, layers: int = 4):
         super().__init__()
         self.language = language
         self.network = VectorNetwork(language, size + 2 * WAVES, size, width, layers)
