@@ -259,7 +259,7 @@ def vector_loss_of(
         lambda pictures, said: model.vectors(pictures, said, rng), recipe.size, rng, recipe.encoded
     )
     if hasattr(model.second, "initialise"):
-        model.second.initialise(vectors[:2000], captions[:2000])
+        model.second.initialise(vectors[:2000], captions[:2000])  # so many are enough
 
     def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
         return model.second_loss(*some_of(vectors, captions, recipe.batch * VECTORS, rng), rng)
