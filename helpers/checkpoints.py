@@ -119,7 +119,10 @@ def build_vector_diffusion(rng: torch.Generator | None) -> LatentDiffusion:
 
 RECIPES = {
     "autoregressive": Recipe(
-        build_autoregressive, size=16, batch=8, budget={"steps": 8000, "lr": 4e-3, "muon_lr": 0.015}
+        build_autoregressive,
+        size=16,
+        batch=8,
+        budget={"steps": 24_000, "lr": 4e-3, "muon_lr": 0.015, "bfloat16": True},
     ),
     "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 15_000, "lr": 3e-3, "muon_lr": 0.02}),
     "vae": Recipe(

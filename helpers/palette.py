@@ -30,8 +30,7 @@ def fit(pictures: Tensor, colours: int, rng: torch.Generator) -> Tensor:
 def to_tokens(pictures: Tensor, palette: Tensor) -> Tensor:
     """The nearest colour of the palette for each pixel: ``(n, 3, s, s)`` to ``(n, s * s)``."""
     pixels = pictures.movedim(1, -1).flatten(1, 2)  # (n, s * s, 3)
-    # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for every colour c.
-    return (palette.square().sum(1) - 2 * pixels @ palette.T).argmin(-1)
+    return torch.cdist(pixels, palette).argmin(-1)
 
 
 def to_pictures(tokens: Tensor, palette: Tensor) -> Tensor:

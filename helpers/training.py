@@ -29,6 +29,7 @@ def train(
     part_lr: Mapping[str, float] | None = None,
     betas: tuple[float, float] = BETAS,
     ema_decay: float = 0.999,
+    bfloat16: bool = False,
     checkpoint: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[float]:
@@ -50,6 +51,8 @@ def train(
             players of a game may learn at different paces.
         betas: of Adam: how much of the past gradient and of its past size goes into a step.
         ema_decay: weight of the past in the exponential moving average of the weights.
+        bfloat16: compute products of matrices and convolutions in 16 bits, all else and the weights in 32. Up to twice
+            as fast on a processor made for it; slower on one that is not.
         checkpoint: a file. The state is stored there now and then, and a run that finds it goes on from it; with a
             budget in steps it ends with the same weights as an unbroken one. It is removed at the end.
         clock: of the budget in seconds. With ``time.process_time`` only work counts: a busy neighbour takes nothing.
@@ -64,6 +67,7 @@ def train(
     if (steps is None) == (seconds is None):
         raise ValueError("give a budget, either steps=... or seconds=...")
     optimizers = optimizers_of(model, lr, muon_lr, part_lr or {}, betas)
+    device = next(model.parameters()).device.type
     highest = [group["lr"] for group in _groups(optimizers)]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     parts = {"model": model, "average": average} | {type(o).__name__: o for o in optimizers}
@@ -83,7 +87,8 @@ def train(
         while (done := len(losses) / steps if steps else (clock() - start) / seconds) < 1:
             for group, peak in zip(_groups(optimizers), highest, strict=True):
                 group["lr"] = peak * schedule(done)
-            value = loss(model, rng)
+            with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+                value = loss(model, rng)
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss is {value.item()} at step {len(losses)}; try a lower lr than {lr}")
             for optimizer in optimizers:

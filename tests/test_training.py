@@ -253,6 +253,22 @@ def test_muon_trains_a_convolution_as_the_linear_layer_that_it_is():
     assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=5e-3)  # Muon rounds to 16 bits
 
 
+def test_products_may_be_computed_in_sixteen_bits():
+    seen = set()
+
+    def watched(model, generator):
+        seen.add(model(torch.randn(4, 3, generator=generator)).dtype)
+        return loss(model, generator)
+
+    for bfloat16, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        model = make_model()
+        losses = train(model, watched, rng(), steps=400, lr=0.05, ema_decay=0.9, bfloat16=bfloat16)
+        assert seen == {expected}
+        seen.clear()
+        assert model.weight.dtype == torch.float32
+        assert losses[-1] < 0.01 < losses[0]
+
+
 def test_a_part_may_learn_at_another_pace():
     model = nn.ModuleDict({"slow": nn.Linear(3, 1), "quick": nn.Linear(3, 1)})
     start = {name: part.weight.clone() for name, part in model.items()}
