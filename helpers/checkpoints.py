@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm.auto import tqdm, trange
 
 from helpers import dogs, palette
 from helpers.layers import PictureDecoder
@@ -27,6 +27,7 @@ from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
+from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, nothing
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.models.vae import VAE, TwoStageVAE
 from helpers.training import train
@@ -46,6 +47,8 @@ class Recipe:
         budget: what ``training.train`` is told: steps, learning rates and the like.
         second: the same for a second training, of ``model.second``: then the first is of ``model.first_loss``, and
             leaves it alone. See ``vector_loss_of``. None: there is one training, of ``model.loss``.
+        game: puts a discriminator, which is not stored, before the model for the second training.
+        pairs: of a z and the vector that a teacher makes of it, which a model of one step learns from.
         encoded: dogs whose vectors a model of vectors, or a second training, learns from.
         seed: of the weights and of the batches.
     """
@@ -55,13 +58,15 @@ class Recipe:
     batch: int
     budget: dict[str, Any]
     second: dict[str, Any] | None = None
+    game: Callable[[nn.Module], nn.Module] | None = None
+    pairs: int | None = None
     encoded: int | None = None
     seed: int = 0
 
     @property
     def words(self) -> dict[str, Any]:
-        """What stands in the metadata of the file: everything that was chosen but ``build``."""
-        vectors = {"second": self.second, "encoded": self.encoded}
+        """What stands in the metadata of the file: everything that was chosen but ``build`` and ``game``."""
+        vectors = {"second": self.second, "pairs": self.pairs, "encoded": self.encoded}
         given = {name: value for name, value in vectors.items() if value is not None}
         return {"seed": self.seed, "batch": self.batch, **self.budget, **given}
 
@@ -117,6 +122,20 @@ def build_vector_diffusion(rng: torch.Generator | None) -> LatentDiffusion:
     return LatentDiffusion(vae, denoiser, size=16, alpha_bar=cosine_schedule(1000), predicts="velocity")
 
 
+def build_one_step(rng: torch.Generator | None) -> OneStep:
+    """The network of ``build_vector_diffusion``, which must be trained already, to be asked once."""
+    model = OneStep(load("vector_diffusion") if rng else build_vector_diffusion(None))
+    model.diffusion.network.requires_grad_(True)
+    return model
+
+
+def one_step_game(model: OneStep) -> WithDiscriminator:
+    """The model against a discriminator that begins as the network of the diffusion."""
+    model.diffusion.network.requires_grad_(True)
+    opponent = VectorDiscriminator(load("vector_diffusion").network)
+    return WithDiscriminator(model, opponent, besides=nothing, pair=OneStep.noisy_pair, gamma=0)
+
+
 RECIPES = {
     "autoregressive": Recipe(
         build_autoregressive,
@@ -162,6 +181,22 @@ BEYOND = {
         size=16,
         batch=256,
         budget={"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02},
+        encoded=200_000,
+    ),
+    "one_step": Recipe(
+        build_one_step,
+        size=16,
+        batch=256,
+        budget={"steps": 22_000, "lr": 2e-3, "muon_lr": 0.02, "bfloat16": True},
+        second={
+            "steps": 15_000,
+            "lr": 3e-4,
+            "part_lr": {"discriminator": 1e-3},
+            "betas": (0.0, 0.99),
+            "bfloat16": True,
+        },
+        game=one_step_game,
+        pairs=600_000,
         encoded=200_000,
     ),
 }
@@ -251,6 +286,38 @@ def latent_loss_of(
     return loss
 
 
+def distillation_loss_of(
+    recipe: Recipe, model: OneStep, rng: torch.Generator
+) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The loss for the first training of a model of one step: of where ten steps, as it begins, lead from many z."""
+    captions = dogs.LANGUAGE.sample(recipe.pairs, rng)
+    z = torch.randn(recipe.pairs, *model.latent_shape, generator=rng)
+    found = [
+        model.diffusion.sample_inside(captions[k : k + 1000], z[k : k + 1000], steps=10, spacing="quadratic")
+        for k in trange(0, recipe.pairs, 1000, desc="taking ten steps", leave=False)
+    ]
+    pairs = torch.stack([torch.cat(found), z], dim=1)  # (n, 2, *latent_shape)
+
+    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
+        some, said = some_of(pairs, captions, recipe.batch, rng)
+        return model.distillation_loss(some[:, 0], said, some[:, 1])
+
+    return loss
+
+
+def game_loss_of(
+    recipe: Recipe, model: OneStep, rng: torch.Generator
+) -> Callable[[nn.Module, torch.Generator], Tensor]:
+    """The loss for the second: of a game about the vectors of dogs, which are drawn and encoded once."""
+    captions, grids = encoded_dogs(model.diffusion.encode, recipe.size, rng, recipe.encoded)
+    vectors = model.diffusion.standardised(grids)
+
+    def loss(game: nn.Module, rng: torch.Generator) -> Tensor:
+        return game.loss(*some_of(vectors, captions, recipe.batch, rng), rng)
+
+    return loss
+
+
 def vector_loss_of(
     recipe: Recipe, model: TwoStageVAE | PictureFlow, rng: torch.Generator
 ) -> Callable[[nn.Module, torch.Generator], Tensor]:
@@ -271,10 +338,21 @@ def vector_loss_of(
 
 
 def loss_for(recipe: Recipe, model: nn.Module, rng: torch.Generator) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """``latent_loss_of`` for a latent diffusion, ``loss_of`` for every other model."""
+    """The loss for the only training of a model, or for the first of two."""
     if isinstance(model, LatentDiffusion):
         return latent_loss_of(recipe, model, rng)
+    if isinstance(model, OneStep):
+        return distillation_loss_of(recipe, model, rng)
     return loss_of(recipe, first=recipe.second is not None)
+
+
+def second_training(
+    recipe: Recipe, model: nn.Module, rng: torch.Generator
+) -> tuple[nn.Module, Callable[[nn.Module, torch.Generator], Tensor]]:
+    """What learns in the second of two trainings, and its loss."""
+    if recipe.game:
+        return recipe.game(model), game_loss_of(recipe, model, rng)
+    return model.second.requires_grad_(), vector_loss_of(recipe, model, rng)
 
 
 def make(name: str) -> None:
@@ -298,10 +376,11 @@ def make(name: str) -> None:
         losses = train(model, loss_for(recipe, model, rng), rng, checkpoint=unfinished, **recipe.budget)
         store(model, halfway if recipe.second else final, name)
     if recipe.second:
-        model = load(name, halfway)
+        torch.manual_seed(recipe.seed + 1)
         rng = torch.Generator().manual_seed(recipe.seed + 1)
-        loss = vector_loss_of(recipe, model, rng)
-        losses = train(model.second.requires_grad_(), loss, rng, checkpoint=unfinished, **recipe.second)
+        model = load(name, halfway)
+        part, loss = second_training(recipe, model, rng)
+        losses = train(part, loss, rng, checkpoint=unfinished, **recipe.second)
         store(model, final, name)
         halfway.unlink()
     print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")

@@ -244,3 +244,10 @@ class VectorNetwork(nn.Module):
     def forward(self, captions: Sequence[str], x: Tensor) -> Tensor:
         """``n`` captions and ``(n, inputs)`` to ``(n, outputs)``."""
         return self.network(self.begin(x) + self.caption(captions))
+
+    def depths(self, captions: Sequence[str], x: Tensor) -> Tensor:
+        """What lies before, between and after its residual layers: ``(n, inputs)`` to ``(n, (layers + 1) * width)``."""
+        found = [self.begin(x) + self.caption(captions)]
+        for layer in self.network[:-2]:
+            found.append(layer(found[-1]))
+        return torch.cat(found, dim=1)

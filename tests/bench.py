@@ -107,13 +107,13 @@ def training() -> None:
     from helpers.training import train
 
     for name, shipped in checkpoints.MODELS.items():
-        recipe = dataclasses.replace(shipped, encoded=2000)  # the rest would only be waited for
+        recipe = dataclasses.replace(shipped, encoded=2000, pairs=2000)  # the rest would only be waited for
         rng = torch.Generator().manual_seed(0)
         model = recipe.build(rng)
         trainings = {name: (model, checkpoints.loss_for(recipe, model, rng), recipe.budget)}
         if recipe.second:
-            loss = checkpoints.vector_loss_of(recipe, model, rng)
-            trainings[f"{name}, its second training"] = (model.second, loss, recipe.second)
+            part, loss = checkpoints.second_training(recipe, model, rng)
+            trainings[f"{name}, its second training"] = (part, loss, recipe.second)
         for label, (part, loss, budget) in trainings.items():
             options = {key: value for key, value in budget.items() if key != "steps"}
             steps = len(train(part, loss, rng, seconds=30, **options))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import checkpoints, comparison, dogs, plugged_in
+from helpers import checkpoints, comparison, dogs, judge, plugged_in
 from helpers.layers import PictureDecoder, PictureEncoder
 from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule, posterior
@@ -15,7 +15,9 @@ from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
 from helpers.models.hybrids import (
     FewSteps,
+    OneStep,
     StepDiscriminator,
+    VectorDiscriminator,
     WithDiscriminator,
     alike_in_features,
     draw,
@@ -26,6 +28,7 @@ from helpers.models.hybrids import (
     step_back,
     two_levels,
 )
+from helpers.models.latent_diffusion import LatentDiffusion, VectorDenoiser
 from helpers.models.vae import VAE, TwoStageVAE
 from helpers.training import train
 from helpers.unet import Denoiser
@@ -53,6 +56,15 @@ def small_diffusion():
     model = Diffusion(Denoiser(dogs.LANGUAGE, SIZE, width=32, levels=1), SIZE, cosine_schedule(100))
     nn.init.normal_(model.network.unet.end[2].weight, std=0.05)  # an untrained U-Net says 0 to everything
     return model
+
+
+def one_step():
+    torch.manual_seed(0)
+    vae = VAE(PictureEncoder(dogs.LANGUAGE, 32, SIZE, 8), PictureDecoder(dogs.LANGUAGE, 16, SIZE, 8), latent_size=16)
+    denoiser = VectorDenoiser(dogs.LANGUAGE, 16, width=32, layers=2)
+    for layer in denoiser.network.network[:2]:
+        nn.init.normal_(layer.network[-1].weight, std=0.1)  # it begins by adding nothing
+    return OneStep(LatentDiffusion(vae, denoiser, SIZE, cosine_schedule(100), predicts="velocity"))
 
 
 FAMILIES = {
@@ -296,6 +308,102 @@ def test_the_step_of_the_world_is_real():
     pictures, captions = some_dogs()
     _, real, _ = model.one_step(pictures, captions, rng())
     assert torch.allclose(real, 4 * pictures - 2, atol=1e-6)
+
+
+# ---- One step ----
+
+
+def test_a_picture_is_one_look_of_the_network_at_pure_noise_and_one_of_the_decoder():
+    model, looks = one_step(), []
+    for part in (model.diffusion.network, model.diffusion.vae.decoder):
+        part.register_forward_hook(lambda module, inputs, output: looks.append((module, inputs)))
+    z = torch.randn(2, *model.latent_shape, generator=rng())
+    drawn = model.sample(CAPTIONS, z)
+    assert [module for module, _ in looks] == [model.diffusion.network, model.diffusion.vae.decoder]
+    captions, seen, alpha_bar = looks[0][1]
+    assert captions == CAPTIONS
+    assert torch.equal(seen, z)
+    assert (alpha_bar == model.diffusion.alpha_bar[-1]).all()
+    # Diffusion with a single step says the same: what a game changes is the weights.
+    assert torch.equal(drawn, model.diffusion.sample(CAPTIONS, z, steps=1))
+
+
+def test_a_real_and_a_made_vector_are_under_the_same_noise_and_both_sides_know_how_much():
+    model = one_step()
+    x = torch.randn(500, *model.latent_shape, generator=rng(1))
+    captions = CAPTIONS * 250
+    (said, alpha_bar), real, made = model.noisy_pair(x, captions, rng())
+    assert said is captions
+    signal = alpha_bar.sqrt().view(-1, 1, 1, 1)
+    z = torch.randn(x.shape, generator=rng())  # the first thing that is drawn
+    assert torch.allclose(real - made, signal * (x - model.vector(captions, z)), atol=1e-5)
+    noise = (real - signal * x)[alpha_bar < 0.99] / (1 - alpha_bar).sqrt().view(-1, 1, 1, 1)[alpha_bar < 0.99]
+    assert noise.mean().abs() < 0.05
+    assert noise.std().item() == pytest.approx(1, abs=0.05)
+    assert alpha_bar.max() == 1  # without noise too
+    assert alpha_bar.min() > model.diffusion.alpha_bar[-1]  # under pure noise all are alike
+    assert made.requires_grad
+    assert not real.requires_grad
+
+
+def test_the_game_of_one_step_reaches_the_network_and_leaves_the_decoder_alone():
+    model = one_step()
+    hybrid = WithDiscriminator(
+        model, VectorDiscriminator(model.diffusion.network), besides=nothing, pair=OneStep.noisy_pair, gamma=0
+    )
+    captions = CAPTIONS * 8
+    x = torch.randn(16, *model.latent_shape, generator=rng(1))
+    of_discriminator, of_model = hybrid.losses(x, captions, rng())
+    assert reached(of_discriminator, hybrid.discriminator) > 0
+    assert reached(of_discriminator, model.diffusion.network) == 0
+    assert reached(of_model, model.diffusion.network) > 0
+    assert reached(of_model, hybrid.discriminator) == 0
+    vae = {name: value.clone() for name, value in model.diffusion.vae.state_dict().items()}
+    network = {name: value.clone() for name, value in model.diffusion.network.state_dict().items()}
+    train(hybrid, lambda game, source: game.loss(x, captions, source), rng(), steps=3, ema_decay=0.1)
+    assert all(torch.equal(value, vae[name]) for name, value in model.diffusion.vae.state_dict().items())
+    assert any(not torch.equal(value, network[name]) for name, value in model.diffusion.network.state_dict().items())
+
+
+def test_the_first_lesson_is_over_where_the_model_says_what_it_is_shown():
+    model = one_step()
+    z = torch.randn(2, *model.latent_shape, generator=rng())
+    x = model.vector(CAPTIONS, z).detach()
+    assert model.distillation_loss(x, CAPTIONS, z) == 0
+    assert torch.allclose(model.distillation_loss(x + 0.5, CAPTIONS, z), torch.tensor(0.25))
+    assert model.distillation_loss(x, CAPTIONS[::-1], z) > 1e-4
+
+
+def test_the_shipped_model_of_one_step_draws_dogs_in_one_look():
+    model, vae = checkpoints.load("one_step"), checkpoints.load("vae").first
+    assert all(torch.equal(value, vae.state_dict()[key]) for key, value in model.diffusion.vae.state_dict().items())
+    captions = dogs.LANGUAGE.sample(300, rng())
+    score = judge.score(model.sample(captions, rng=rng(1)), captions, rng(2))
+    assert score.valid > 0.85
+    assert score.faithful > 0.95
+    assert score.coverage > score.coverage_of_real - 0.1
+
+
+def test_a_discriminator_that_begins_as_a_denoiser_sees_its_layers_the_caption_and_the_noise():
+    denoiser = one_step().diffusion.network
+    torch.manual_seed(1)
+    discriminator = VectorDiscriminator(denoiser, features=8)
+    x, alpha_bar = torch.randn(2, 1, 4, 4, generator=rng()), torch.tensor([0.3, 0.8])
+    depths = denoiser.network.depths(CAPTIONS, denoiser.seen(x, alpha_bar))
+    assert depths.shape == (2, 3 * 32)
+    # The last of them is what the denoiser's answer is made of.
+    assert torch.allclose(denoiser.network.network[-2:](depths[:, -32:]), denoiser(CAPTIONS, x, alpha_bar).flatten(1))
+    logits = discriminator((CAPTIONS, alpha_bar), x)
+    assert logits.shape == (2,)
+    for other in ((CAPTIONS[::-1], alpha_bar), (CAPTIONS, 1 - alpha_bar)):
+        assert not torch.allclose(discriminator(other, x), logits, atol=1e-4)
+    seen = []
+    discriminator.features.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    discriminator((CAPTIONS, alpha_bar), x)
+    assert torch.equal(seen[0], depths)
+    with torch.no_grad():
+        discriminator.denoiser.network.begin.weight.zero_()  # a copy: the denoiser itself stays
+    assert denoiser.network.begin.weight.abs().sum() > 0
 
 
 # ---- The table ----

@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import pkgutil
+import shutil
 import warnings
 
 import pytest
@@ -528,6 +529,54 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
     assert all(key.startswith(part) for key in changed)
     assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead():
+    recipe = dataclasses.replace(checkpoints.MODELS["one_step"], pairs=30, batch=8)
+    model, seen = recipe.build(rng()), {}
+    teacher = checkpoints.load("vector_diffusion")
+    loss = checkpoints.distillation_loss_of(recipe, model, rng())
+    model.distillation_loss = lambda x, captions, z: seen.update(x=x, captions=captions, z=z)
+    loss(model, rng(1))
+    led = teacher.sample_inside(seen["captions"], seen["z"], steps=10, spacing="quadratic")
+    assert led.shape == (8, *model.latent_shape)
+    assert torch.allclose(seen["x"], led, atol=1e-4)
+    assert (seen["z"][:1] - seen["z"][1:]).abs().amax() > 0.1
+
+
+def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    shutil.copy(checkpoints.FOLDER / "vector_diffusion.safetensors", folder)
+    monkeypatch.setattr(checkpoints, "FOLDER", folder)
+    budget = {"steps": 3, "lr": 1e-3, "ema_decay": 0.1}
+    small = dataclasses.replace(
+        checkpoints.MODELS["one_step"], batch=4, budget=budget, second=budget, pairs=20, encoded=20
+    )
+    monkeypatch.setitem(checkpoints.MODELS, "one_step", small)
+    checkpoints.make("one_step")
+    unbroken = checkpoints.load("one_step").state_dict()
+    begun = checkpoints.load("vector_diffusion").state_dict()
+    still = [key for key in unbroken if torch.equal(unbroken[key], begun[key.removeprefix("diffusion.")])]
+    assert {key for key in unbroken if not key.startswith("diffusion.network.")} <= set(still)
+
+    trained, train = [], checkpoints.train
+
+    def cut_off(model, loss, rng, **options):
+        trained.append(type(model).__name__)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(model, loss, rng, **options)
+
+    monkeypatch.setattr(checkpoints, "train", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.make("one_step")
+    halfway = checkpoints.load("one_step", tmp_path / "cache" / "one_step_halfway.safetensors").state_dict()
+    assert any(not torch.equal(halfway[key], unbroken[key]) for key in unbroken)
+    checkpoints.make("one_step")
+    assert trained == ["OneStep", "WithDiscriminator", "WithDiscriminator"]
+    resumed = checkpoints.load("one_step").state_dict()
+    assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
 
 
 def test_half_of_a_model_by_another_recipe_is_not_gone_on_with(tmp_path, monkeypatch):

@@ -283,9 +283,23 @@ class Diffusion(nn.Module):
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
             spacing: see ``spaced``.
         """
+        return self.outside(self.sample_inside(captions, z, rng, steps, eta, guidance, spacing), captions).clamp(0, 1)
+
+    @torch.no_grad()
+    def sample_inside(
+        self,
+        captions: Sequence[str],
+        z: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        steps: int = 20,
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        spacing: str = "linear",
+    ) -> Tensor:
+        """What ``sample`` makes its pictures of, as it is inside: ``(n, *latent_shape)``."""
         # The last step alone: a list of all would grow by the batch with every step.
-        ((_, picture),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance, spacing), maxlen=1)
-        return self.outside(picture, captions).clamp(0, 1)
+        ((_, x),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance, spacing), maxlen=1)
+        return x
 
     def _way(
         self,

@@ -3,9 +3,11 @@
 A GAN is another angle on a model, and no rival of it. Whatever draws pictures can be told by a discriminator how to
 draw them better, besides what it learns by its own loss: variational autoencoders (Larsen et al., "Autoencoding beyond
 Pixels Using a Learned Similarity Metric", ICML 2016), flows (Grover, Dhar and Ermon, "Flow-GAN", AAAI 2018), diffusion
-(Xiao, Kreis and Vahdat, "Tackling the Generative Learning Trilemma with Denoising Diffusion GANs", ICLR 2022).
+(Xiao, Kreis and Vahdat, "Tackling the Generative Learning Trilemma with Denoising Diffusion GANs", ICLR 2022), down to
+a single step (Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024).
 """
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from helpers.captions import Language
 from helpers.layers import CaptionEmbedding, PictureEncoder, latent
 from helpers.models.diffusion import Diffusion, add_noise, posterior, to_picture
 from helpers.models.gan import adversarial_losses
+from helpers.models.latent_diffusion import LatentDiffusion, VectorDenoiser
 from helpers.models.vae import kl_divergence, reparameterise
 
 # What both sides of a game know, what the world made of it, and what the model did.
@@ -263,3 +266,91 @@ class StepDiscriminator(nn.Module):
         level = 4 * alpha_bar.view(-1, 1, 1, 1).expand_as(x[:, :1]) - 2
         features = self.features(captions, (torch.cat([x, x_t, level], dim=1) + 2) / 4)
         return self.real(features)[:, 0] + (features * self.caption(captions)).sum(1) / math.sqrt(features.shape[1])
+
+
+# ---- With diffusion: one step ----
+
+
+class OneStep(nn.Module):
+    """A diffusion of vectors that is asked once, what is in pure noise, and answers with a picture.
+
+    Trained to take noise away, its network can only say the mean of all that may be in there. So it learns twice: first
+    where twenty steps lead from a z (``distillation_loss``), then from a discriminator (``noisy_pair``). Both players
+    begin as the diffusion's network (Xu et al., "UFOGen: You Forward Once Large Scale Text-to-Image Generation via
+    Diffusion GANs", CVPR 2024; Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024).
+
+    Args:
+        diffusion: its network is taken over, and learns on.
+    """
+
+    def __init__(self, diffusion: LatentDiffusion):
+        super().__init__()
+        self.diffusion = diffusion
+        self.latent_shape = diffusion.latent_shape
+
+    def vector(self, captions: Sequence[str], z: Tensor) -> Tensor:
+        """The vector that is in the noise z, as it is inside: ``(n, *latent_shape)`` to the same shape."""
+        return self.diffusion.estimate(z, self.diffusion.alpha_bar[-1], captions)
+
+    def distillation_loss(self, x: Tensor, captions: Sequence[str], z: Tensor) -> Tensor:
+        """Mean squared distance to where the steps of a teacher led from z (Luhman and Luhman, "Knowledge Distillation
+        in Iterative Generative Models for Improved Sampling Speed", 2021, arXiv:2101.02388).
+
+        Args:
+            x: what ``sample_inside`` of the teacher gave for n captions and z, ``(n, *latent_shape)``.
+            captions: n of them.
+            z: in the shape of x.
+        """
+        return (self.vector(captions, z) - x).square().mean()
+
+    def noisy_pair(self, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
+        """A real and a made vector under the same noise: which of the two is from the world?
+
+        Real and made vectors share no point at first, and a discriminator that is sure of both teaches nothing. Under
+        noise they overlap (Arjovsky and Bottou, "Towards Principled Methods for Training Generative Adversarial
+        Networks", ICLR 2017, section 3), more or less with its amount, which both sides know (Wang et al.,
+        "Diffusion-GAN: Training GANs with Diffusion", ICLR 2023, eq. 3).
+
+        Args:
+            x: what ``diffusion.inside`` gave for n pictures, ``(n, *latent_shape)``.
+            captions: n of them.
+            rng: the source of z and of the noise.
+        """
+        made = self.vector(captions, torch.randn(x.shape, generator=rng))
+        steps = torch.randint(len(self.diffusion.alpha_bar) - 1, (len(x),), generator=rng)
+        alpha_bar, noise = self.diffusion.alpha_bar[steps], torch.randn(x.shape, generator=rng)
+        real, made = (add_noise(side, noise, alpha_bar.view(-1, 1, 1, 1)) for side in (x, made))
+        return (captions, alpha_bar), real, made
+
+    @torch.no_grad()
+    def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
+        """Pictures ``(n, 3, s, s)`` in [0, 1]; z is ``(n, *latent_shape)``, standard normal, drawn with rng if None."""
+        z = latent(z, len(captions), self.latent_shape, rng)
+        return self.diffusion.outside(self.vector(captions, z), captions).clamp(0, 1)
+
+
+class VectorDiscriminator(nn.Module):
+    """From captions, amounts of noise and noisy vectors to one number each: high for real.
+
+    Whoever can take noise away knows what vectors of dogs look like. So it begins as a denoiser, and looks at what lies
+    between the layers of that (Sauer et al., "Fast High-Resolution Image Synthesis with Latent Adversarial Diffusion
+    Distillation", SIGGRAPH Asia 2024, section 3).
+
+    Args:
+        denoiser: a trained one; a copy of it is taken.
+        features: of the vector.
+    """
+
+    def __init__(self, denoiser: VectorDenoiser, features: int = 256):
+        super().__init__()
+        self.denoiser = copy.deepcopy(denoiser).requires_grad_(True)
+        layers = self.denoiser.network
+        self.features = nn.Linear(layers.begin.out_features * (len(layers.network) - 1), features)
+        self.caption = CaptionEmbedding(denoiser.language, features)
+        self.real = nn.Sequential(nn.LayerNorm(features), nn.SiLU(), nn.Linear(features, 1))
+
+    def forward(self, known: tuple[Sequence[str], Tensor], x: Tensor) -> Tensor:
+        """Captions and alpha_bar ``(n,)``, and x under so much noise, ``(n, ...)``, to logits ``(n,)``."""
+        captions, alpha_bar = known
+        depths = self.denoiser.network.depths(captions, self.denoiser.seen(x, alpha_bar))
+        return self.real(self.features(depths) + self.caption(captions))[:, 0]

@@ -120,8 +120,11 @@ class VectorDenoiser(nn.Module):
 
     def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
         """``n`` captions, ``(n, ...)`` of ``size`` numbers each and alpha_bar of each, ``(n,)``, to the shape of x."""
-        seen = torch.cat([x.flatten(1), noise_waves(alpha_bar)], dim=1)
-        return self.network(captions, seen).view_as(x)
+        return self.network(captions, self.seen(x, alpha_bar)).view_as(x)
+
+    def seen(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
+        """What its layers are given: ``(n, ...)`` of ``size`` numbers each, and alpha_bar of each, ``(n,)``."""
+        return torch.cat([x.flatten(1), noise_waves(alpha_bar)], dim=1)
 
 
 class LatentDiffusion(Diffusion):
