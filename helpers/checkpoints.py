@@ -45,10 +45,10 @@ class Recipe:
         size: of its pictures, in pixels.
         batch: pictures in a batch.
         budget: what ``training.train`` is told: steps, learning rates and the like.
-        second: the same for a second training, of ``model.second``: then the first is of ``model.first_loss``, and
-            leaves it alone. See ``vector_loss_of``. None: there is one training, of ``model.loss``.
+        second: the same for a second training, see ``second_training``. With one of ``model.second`` the first is of
+            ``model.first_loss``, and leaves that part alone. None: there is one training, of ``model.loss``.
         game: puts a discriminator, which is not stored, before the model for the second training.
-        pairs: of a z and the vector that a teacher makes of it, which a model of one step learns from.
+        pairs: that a model of one step learns from: a z, and where a teacher's steps lead from it.
         encoded: dogs whose vectors a model of vectors, or a second training, learns from.
         seed: of the weights and of the batches.
     """

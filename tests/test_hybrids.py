@@ -377,9 +377,10 @@ def test_the_first_lesson_is_over_where_the_model_says_what_it_is_shown():
 def test_the_shipped_model_of_one_step_draws_dogs_in_one_look():
     model, vae = checkpoints.load("one_step"), checkpoints.load("vae").first
     assert all(torch.equal(value, vae.state_dict()[key]) for key, value in model.diffusion.vae.state_dict().items())
-    captions = dogs.LANGUAGE.sample(300, rng())
+    captions = dogs.LANGUAGE.sample(500, rng())
     score = judge.score(model.sample(captions, rng=rng(1)), captions, rng(2))
-    assert score.valid > 0.85
+    assert score.valid > 0.88
+    assert score.fd_dogs < 16.5  # after the first training alone it was 18.2, and 89 % were valid
     assert score.faithful > 0.95
     assert score.coverage > score.coverage_of_real - 0.1
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import checkpoints, dogs, judge, models, palette
+from helpers import checkpoints, dogs, judge, models, palette, training
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
 from helpers.models.autoregressive import CausalSelfAttention, PixelByPixel, angles, neighbours, turn
 from helpers.models.diffusion import Diffusion, cosine_schedule
@@ -564,19 +564,28 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(tmp_path,
 
     def cut_off(model, loss, rng, **options):
         trained.append(type(model).__name__)
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        return train(model, loss, rng, **options)
+        moves = []
+
+        def breaking(game, source):
+            moves.append(game)
+            if len(trained) == 2 and len(moves) == 3:
+                raise KeyboardInterrupt
+            return loss(game, source)
+
+        return train(model, breaking, rng, **options)
 
     monkeypatch.setattr(checkpoints, "train", cut_off)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.make("one_step")
+    assert (tmp_path / "cache" / "one_step_in_training.pt").exists()  # two moves of the game
     halfway = checkpoints.load("one_step", tmp_path / "cache" / "one_step_halfway.safetensors").state_dict()
     assert any(not torch.equal(halfway[key], unbroken[key]) for key in unbroken)
     checkpoints.make("one_step")
     assert trained == ["OneStep", "WithDiscriminator", "WithDiscriminator"]
     resumed = checkpoints.load("one_step").state_dict()
     assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_half_of_a_model_by_another_recipe_is_not_gone_on_with(tmp_path, monkeypatch):

@@ -167,6 +167,12 @@ def denoise(
         yield x, picture
 
 
+def _last(way: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """Where a way ends. The last step alone is kept: a list of all would grow by the batch with every step."""
+    ((_, x),) = collections.deque(way, maxlen=1)
+    return x
+
+
 def classifier_free_guidance(with_caption: Tensor, without: Tensor, scale: float) -> Tensor:
     """What the caption changes, taken ``scale`` times (Ho and Salimans 2022, eq. 6, with w = scale - 1).
 
@@ -283,7 +289,8 @@ class Diffusion(nn.Module):
             guidance: see ``classifier_free_guidance``; other than 1 takes two evaluations a step.
             spacing: see ``spaced``.
         """
-        return self.outside(self.sample_inside(captions, z, rng, steps, eta, guidance, spacing), captions).clamp(0, 1)
+        x = _last(self._way(captions, z, rng, steps, eta, guidance, spacing))
+        return self.outside(x, captions).clamp(0, 1)
 
     @torch.no_grad()
     def sample_inside(
@@ -297,9 +304,7 @@ class Diffusion(nn.Module):
         spacing: str = "linear",
     ) -> Tensor:
         """What ``sample`` makes its pictures of, as it is inside: ``(n, *latent_shape)``."""
-        # The last step alone: a list of all would grow by the batch with every step.
-        ((_, x),) = collections.deque(self._way(captions, z, rng, steps, eta, guidance, spacing), maxlen=1)
-        return x
+        return _last(self._way(captions, z, rng, steps, eta, guidance, spacing))
 
     def _way(
         self,

@@ -275,9 +275,10 @@ class OneStep(nn.Module):
     """A diffusion of vectors that is asked once, what is in pure noise, and answers with a picture.
 
     Trained to take noise away, its network can only say the mean of all that may be in there. So it learns twice: first
-    where twenty steps lead from a z (``distillation_loss``), then from a discriminator (``noisy_pair``). Both players
-    begin as the diffusion's network (Xu et al., "UFOGen: You Forward Once Large Scale Text-to-Image Generation via
-    Diffusion GANs", CVPR 2024; Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024).
+    where the steps of a teacher lead from a z (``distillation_loss``), then from a discriminator (``noisy_pair``). The
+    two lessons are those of Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024, there in one; that both
+    players begin as the diffusion's network is as in Xu et al., "UFOGen: You Forward Once Large Scale Text-to-Image
+    Generation via Diffusion GANs", CVPR 2024.
 
     Args:
         diffusion: its network is taken over, and learns on.
@@ -306,10 +307,11 @@ class OneStep(nn.Module):
     def noisy_pair(self, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
         """A real and a made vector under the same noise: which of the two is from the world?
 
-        Real and made vectors share no point at first, and a discriminator that is sure of both teaches nothing. Under
-        noise they overlap (Arjovsky and Bottou, "Towards Principled Methods for Training Generative Adversarial
+        Real and made vectors may share hardly a point, and a discriminator that is sure of both teaches nothing. Noise
+        makes them overlap (Arjovsky and Bottou, "Towards Principled Methods for Training Generative Adversarial
         Networks", ICLR 2017, section 3), more or less with its amount, which both sides know (Wang et al.,
-        "Diffusion-GAN: Training GANs with Diffusion", ICLR 2023, eq. 3).
+        "Diffusion-GAN: Training GANs with Diffusion", ICLR 2023, section 3). That a pair has one noise between them is
+        our choice: then they differ in what is to be judged alone.
 
         Args:
             x: what ``diffusion.inside`` gave for n pictures, ``(n, *latent_shape)``.
@@ -334,7 +336,7 @@ class VectorDiscriminator(nn.Module):
 
     Whoever can take noise away knows what vectors of dogs look like. So it begins as a denoiser, and looks at what lies
     between the layers of that (Sauer et al., "Fast High-Resolution Image Synthesis with Latent Adversarial Diffusion
-    Distillation", SIGGRAPH Asia 2024, section 3).
+    Distillation", SIGGRAPH Asia 2024; there the denoiser stays as it is, here it learns on).
 
     Args:
         denoiser: a trained one; a copy of it is taken.
