@@ -422,7 +422,7 @@ def test_its_recipe_is_stored_with_it(name):
         metadata = stored.metadata()
     recipe = checkpoints.MODELS[name]
     expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
-    of_vectors = {"second": recipe.second, "encoded": recipe.encoded}
+    of_vectors = {"second": recipe.second, "pairs": recipe.pairs, "encoded": recipe.encoded}
     expected |= {key: value for key, value in of_vectors.items() if value is not None}
     assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"
