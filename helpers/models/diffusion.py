@@ -293,18 +293,9 @@ class Diffusion(nn.Module):
         return self.outside(x, captions).clamp(0, 1)
 
     @torch.no_grad()
-    def sample_inside(
-        self,
-        captions: Sequence[str],
-        z: Tensor | None = None,
-        rng: torch.Generator | None = None,
-        steps: int = 20,
-        eta: float = 0.0,
-        guidance: float = 1.0,
-        spacing: str = "linear",
-    ) -> Tensor:
-        """What ``sample`` makes its pictures of, as it is inside: ``(n, *latent_shape)``."""
-        return _last(self._way(captions, z, rng, steps, eta, guidance, spacing))
+    def sample_inside(self, captions: Sequence[str], z: Tensor, steps: int = 20, spacing: str = "linear") -> Tensor:
+        """Where DDIM leads from z: what ``sample`` makes pictures of, as it is inside, ``(n, *latent_shape)``."""
+        return _last(self._way(captions, z, None, steps, 0.0, 1.0, spacing))
 
     def _way(
         self,
