@@ -398,6 +398,10 @@ def test_a_discriminator_that_begins_as_a_denoiser_sees_its_layers_the_caption_a
     assert logits.shape == (2,)
     for other in ((CAPTIONS[::-1], alpha_bar), (CAPTIONS, 1 - alpha_bar)):
         assert not torch.allclose(discriminator(other, x), logits, atol=1e-4)
+    with torch.no_grad():
+        discriminator.features.weight.zero_()  # what is left is the caption's own say
+        first, second = discriminator((CAPTIONS, alpha_bar), x)
+    assert abs(first - second) > 1e-4
     seen = []
     discriminator.features.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     discriminator((CAPTIONS, alpha_bar), x)

@@ -64,6 +64,17 @@ def test_it_samples_pictures_of_the_world_and_one_z_gives_one_picture(model):
         model.sample(["a running cat"], rng=rng(), steps=2)
 
 
+@pytest.mark.parametrize("spacing", ["linear", "quadratic"])
+def test_a_sample_is_the_picture_of_the_sample_inside(model, spacing):
+    nn.init.normal_(model.network.unet.end[2].weight, std=0.05)  # an untrained U-Net says 0 to everything
+    z = torch.randn(3, *model.latent_shape, generator=rng())
+    x = model.sample_inside(CAPTIONS, z, steps=3, spacing=spacing)
+    drawn = model.sample(CAPTIONS, z, steps=3, spacing=spacing)
+    assert torch.equal(model.outside(x, CAPTIONS).clamp(0, 1), drawn)
+    assert not torch.equal(model.sample(CAPTIONS, z, steps=3, guidance=0, spacing=spacing), drawn)
+    assert not x.requires_grad
+
+
 def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
     before = {name: value.clone() for name, value in model.vae.state_dict().items()}
     network = {name: value.clone() for name, value in model.network.state_dict().items()}

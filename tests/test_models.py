@@ -544,7 +544,19 @@ def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead():
     assert (seen["z"][:1] - seen["z"][1:]).abs().amax() > 0.1
 
 
-def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
+def test_the_game_is_about_vectors_on_the_scale_that_the_model_has():
+    recipe = dataclasses.replace(checkpoints.MODELS["one_step"], encoded=500, batch=400)
+    model, game = recipe.build(rng()), Recording()
+    checkpoints.game_loss_of(recipe, model, rng())(game, rng(1))
+    x, captions = game.seen
+    assert x.shape == (400, *model.latent_shape)
+    assert len(captions) == 400
+    assert x.std().item() == pytest.approx(1, abs=0.05)
+    assert abs(model.diffusion.std.item() - 1) > 0.1  # so it is not the vectors as they come
+
+
+@pytest.mark.parametrize("moves_made", [0, 2])
+def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_made, tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     shutil.copy(checkpoints.FOLDER / "vector_diffusion.safetensors", folder)
@@ -568,7 +580,7 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(tmp_path,
 
         def breaking(game, source):
             moves.append(game)
-            if len(trained) == 2 and len(moves) == 3:
+            if len(trained) == 2 and len(moves) > moves_made:
                 raise KeyboardInterrupt
             return loss(game, source)
 
@@ -578,7 +590,7 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(tmp_path,
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.make("one_step")
-    assert (tmp_path / "cache" / "one_step_in_training.pt").exists()  # two moves of the game
+    assert (tmp_path / "cache" / "one_step_in_training.pt").exists() == (moves_made > 0)
     halfway = checkpoints.load("one_step", tmp_path / "cache" / "one_step_halfway.safetensors").state_dict()
     assert any(not torch.equal(halfway[key], unbroken[key]) for key in unbroken)
     checkpoints.make("one_step")
