@@ -89,7 +89,7 @@ def examine() -> Report:
             disk(shutil.disk_usage(ROOT).free / GB),
             accelerator(seen, card=shutil.which("nvidia-smi") is not None),
             browser(),
-            threads(torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT")),
+            threads(torch.get_num_threads(), os.cpu_count() or 1),
             weights(WEIGHTS),
         )
     )
@@ -170,11 +170,10 @@ def browser() -> Finding:
     return Finding("browser", Path(found).name if os.sep in found else found, True)
 
 
-def threads(count: int, spin: str | None) -> Finding:
-    """Whether the threads of torch leave a core to the browser while they wait."""
-    found = f"{count}, which spin {spin or 'for long'} while they wait"
+def threads(count: int, cores: int) -> Finding:
+    """Whether torch leaves a core to the browser."""
     advice = "Import helpers before torch, or training slows down whenever the browser is busy."
-    return Finding("threads", found, spin is not None, advice)
+    return Finding("threads", f"{count} for torch, of {cores} cores", count < max(cores, 2), advice)
 
 
 def weights(file: Path) -> Finding:

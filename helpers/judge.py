@@ -26,6 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm.auto import tqdm
 
@@ -41,6 +42,7 @@ BATCH = 500
 N_FEATURES = 64
 STRIDE = 2 * math.pi
 
+_readings = WeakIdKeyDictionary()  # of tensors that somebody still holds
 _COUNTS = [len(values) for values in LANGUAGE.attributes.values()]
 # What the reader says of the continuous factors: each is given in units of its range, the gait as a point on a circle.
 _LOW = torch.tensor([dogs.SCALE.min(), -0.5, dogs.FEET[0], dogs.HORIZON[0], dogs.SHADE[0]])
@@ -151,10 +153,21 @@ class Score:
 def read(pictures: Tensor) -> Reading:
     """Read, redraw and compare pictures ``(n, 3, s, s)`` in [0, 1], with s one of ``SIZES``.
 
+    Reading is the slow part of every figure, so a tensor that was read and not changed since is not read again.
+
     Raises:
         TypeError, ValueError: what is wrong with the pictures and what would be right.
     """
     _check(pictures)
+    version = None if pictures.is_inference() else pictures._version  # counts what is written into the tensor
+    known, reading = _readings.get(pictures, (None, None))
+    if version is None or known != version:
+        reading = _readings_of(pictures)
+        _readings[pictures] = version, reading
+    return reading
+
+
+def _readings_of(pictures: Tensor) -> Reading:
     reader, tolerance = _load()
     readings = [_read(batch, reader, tolerance[pictures.shape[-1]]) for batch in pictures.split(BATCH)]
     scenes = Scenes(*(torch.cat([getattr(r.scenes, f.name) for r in readings]) for f in dataclasses.fields(Scenes)))

@@ -5,6 +5,7 @@ without a kernel. They are taken out, so that a diff shows only what changed in 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -47,11 +48,32 @@ def read(path: Path) -> NotebookNode:
     return nb
 
 
-def execute(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL) -> dict[str, float]:
-    """Run every cell of ``nb`` in place, in a new kernel of the Python that runs this, started in ``folder``.
+@contextlib.contextmanager
+def kernel_for(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL, **environment: str):
+    """A client whose new kernel, of the Python that runs this, stands ready in ``folder`` to execute the cells of nb.
 
     Args:
         timeout: seconds that one cell may take.
+        environment: variables that the kernel finds beside those of this process.
+    """
+    # An installed kernelspec may belong to another Python; with no folder to look in, only ours is found.
+    only_ours = KernelSpecManager(kernel_dirs=[])
+    client = NotebookClient(
+        nb,
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=only_ours),
+        timeout=timeout,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it talks to us unencrypted
+    )
+    # Whoever runs this may have solved exercises; the notebook as committed shows a course not yet begun.
+    environment = os.environ | {"COURSE_PROGRESS": str(folder / ".none.json")} | environment
+    with client.setup_kernel(cleanup_kc=True, env=environment):
+        yield client
+
+
+def execute(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL) -> dict[str, float]:
+    """Run every cell of ``nb`` in place, in a new kernel started in ``folder``.
 
     Returns:
         The seconds that each cell took, by cell id.
@@ -59,22 +81,8 @@ def execute(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL) -> 
     Raises:
         RunError: a cell failed, took too long, ended the kernel, or wrote to stderr more than progress bars.
     """
-    # An installed kernelspec may belong to another Python; with no folder to look in, only ours is found.
-    only_ours = KernelSpecManager(kernel_dirs=[])
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=only_ours)
-    in_folder = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(
-        nb,
-        km=kernel,
-        timeout=timeout,
-        record_timing=False,
-        resources=in_folder,
-        extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it talks to us unencrypted
-    )
     seconds = {}
-    # Whoever runs this may have solved exercises; the notebook as committed shows a course not yet begun.
-    environment = os.environ | {"COURSE_PROGRESS": str(folder / ".none.json")}
-    with client.setup_kernel(cleanup_kc=True, env=environment):
+    with kernel_for(nb, folder, timeout) as client:
         for index, cell in enumerate(nb.cells):
             start = time.perf_counter()
             try:

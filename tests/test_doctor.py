@@ -24,7 +24,7 @@ def version_of(name):
         (doctor.main_memory(2.0, 1.5), "2 GB, 1.5 GB of them free", "Close other programs"),
         (doctor.main_memory(16.0, 0.4), "16 GB, 0.4 GB of them free", "Close other programs"),
         (doctor.disk(0.6), "1 GB", "Free at least 1 GB"),
-        (doctor.threads(2, None), "2, which spin for long", "Import helpers before torch"),
+        (doctor.threads(2, 2), "2 for torch, of 2 cores", "Import helpers before torch"),
         (doctor.packages({"a": "2.15"}, version_of), "a 2.14.1+cpu is older than 2.15", "python helpers/install.py"),
         (doctor.packages({"a": "2.9", "x": "1"}, version_of), "x is missing", "python helpers/install.py"),
     ],
@@ -47,7 +47,8 @@ def test_what_is_wrong_is_named_with_what_to_do(finding, found, advice):
         doctor.cores(2),
         doctor.main_memory(3.8, 2.0),
         doctor.disk(5.0),
-        doctor.threads(2, "4000"),
+        doctor.threads(1, 1),
+        doctor.threads(1, 2),
         doctor.packages({"a": "2.9", "b": "10.0", "c-d": "2.5.1"}, version_of),
     ],
 )

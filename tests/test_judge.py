@@ -232,3 +232,24 @@ def test_the_weights_are_small_and_say_how_they_were_made():
     assert judge.WEIGHTS.stat().st_size < 2_000_000
     with safe_open(judge.WEIGHTS, framework="pt") as file:
         assert file.metadata()["made_by"] == "python -m helpers.judge train"
+
+
+def test_a_picture_is_read_once_and_again_when_it_was_changed(monkeypatch):
+    read = []
+    real = judge._readings_of
+    monkeypatch.setattr(judge, "_readings_of", lambda pictures: read.append(1) or real(pictures))
+    pictures = dogs.draw(dogs.sample_scenes(4, torch.Generator().manual_seed(0)), 16)
+    captions = ["a running dog"] * 4
+    assert judge.valid(pictures) == judge.valid(pictures) == 1
+    assert judge.faithful(pictures, captions) == 1
+    assert len(read) == 1
+    pictures[0] = 0.5
+    assert judge.valid(pictures) == 0.75
+    assert len(read) == 2
+    judge.valid(pictures.clone())
+    assert len(read) == 3
+    with torch.inference_mode():
+        unversioned = pictures.clone()
+        assert judge.valid(unversioned) == 0.75
+        unversioned[1] = 0.5
+        assert judge.valid(unversioned) == 0.5

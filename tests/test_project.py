@@ -147,14 +147,15 @@ def test_a_circle_is_found():
         graphlib.TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "4000"), ("7", "7")])
-def test_helpers_set_how_threads_wait_before_torch_is_loaded(before, after):
-    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    if before:
-        environment["GOMP_SPINCOUNT"] = before
-    code = "import helpers, os, sys; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+@pytest.mark.parametrize("chosen", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_NUM_THREADS": "3"}])
+def test_helpers_set_threads_before_torch_is_loaded_unless_somebody_did(chosen):
+    names = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | chosen
+    code = f"import helpers, os, sys; assert 'torch' not in sys.modules; print(*(os.environ[n] for n in {names}))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.stdout.strip() == after, run.stderr
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    set_by_helpers = {"OMP_NUM_THREADS": str(max(1, cores // 2)), "GOMP_SPINCOUNT": "4000"}
+    assert run.stdout.split() == list((set_by_helpers | chosen).values()), run.stderr
 
 
 # ---- Docstrings ----

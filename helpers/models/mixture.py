@@ -15,6 +15,9 @@ from helpers.captions import Language
 from helpers.layers import choose, latent
 
 
+NATS = 1.0  # a picture: what a round of fitting must gain, of some thousands, for another one to follow
+
+
 class MixtureOfGaussians:
     """A mixture fitted to pictures by expectation-maximisation (Dempster et al. 1977), through scikit-learn.
 
@@ -40,7 +43,7 @@ class MixtureOfGaussians:
             raise ValueError(f"a covariance of {flat.shape[1]} numbers needs more than {len(flat)} pictures")
         seed = int(torch.randint(2**31, (), generator=rng))
         mixture = GaussianMixture(
-            self.components, reg_covar=1e-5, max_iter=30, init_params="k-means++", random_state=seed
+            self.components, reg_covar=1e-5, tol=NATS, max_iter=30, init_params="k-means++", random_state=seed
         )
         mixture.fit(flat.double().numpy())
         self.shape = pictures.shape[1:]
