@@ -5,65 +5,83 @@ BIN := .venv/Scripts
 else
 BIN := .venv/bin
 endif
+RUN := $(BIN)/python -m
+TESTS := $(RUN) pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
-lab: .venv/ready     ## open the course in JupyterLab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: lessons     ## open the course in JupyterLab (ARGS=--port=9000 hands options on)
+	@$(RUN) helpers.lab $(ARGS)
 
-test: .venv/ready    ## every test, and every notebook executed
-	$(BIN)/python -m pytest
+test: tests      ## every test, and every notebook executed
+	$(TESTS) $(ARGS)
 
-run: .venv/ready     ## execute all notebooks and store their outputs (NB=notebooks/01_one_to_many.ipynb for one)
-	$(BIN)/python -m tests.execute $(NB)
+check: tests     ## what to run before a commit: style, the rules of the house, and the quick tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(TESTS) -q -m "not slow" tests
 
-lint: .venv/ready    ## check the style of code and notebooks
+sweep: tests     ## every notebook, and every test that trains, with other seeds, threads and instructions (hours; goes on)
+	$(RUN) tests.sweep $(ARGS)
+
+run: tests       ## execute all notebooks and store their outputs (NB=notebooks/01_one_to_many.ipynb for one)
+	$(RUN) tests.execute $(NB)
+
+lint: tests      ## check the style of code and notebooks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-checkpoints: .venv/ready  ## train again whatever data/checkpoints holds
-	$(BIN)/python -m helpers.judge train
-	$(BIN)/python -m helpers.homework reader
-	$(BIN)/python -m helpers.checkpoints
+# No hashes in the lock: torch from its own index, for machines without an NVIDIA card, has others.
+lock: pyproject.toml  ## choose the versions of requirements.lock anew (needs uv; ARGS=--upgrade for the newest)
+	uv pip compile --quiet --no-annotate --universal --python-version 3.11 --extra test --custom-compile-command "make lock" \
+		$(ARGS) pyproject.toml --output-file requirements.lock
 
-comparison: .venv/ready  ## give every family the same seconds again
-	$(BIN)/python -m helpers.comparison
+checkpoints: lessons  ## train again whatever data/checkpoints holds
+	$(RUN) helpers.judge train
+	$(RUN) helpers.homework reader
+	$(RUN) helpers.checkpoints
 
-site: .venv/ready    ## the course as pages and slides for a USB stick, in build/site (needs npm)
-	$(BIN)/python -m publish.site
+comparison: lessons  ## give every family the same seconds again
+	$(RUN) helpers.comparison
 
-frames: .venv/ready  ## run the live widgets, so that they move in the next `make site` too (takes as long as the lessons)
-	$(BIN)/python -m publish.frames $(NB)
+site: tests      ## the course as pages and slides for a USB stick, in build/site (needs npm)
+	$(RUN) publish.site
 
-student: .venv/ready ## copies of the notebooks without solutions, in build/student
-	$(BIN)/python -m publish.copies student
+frames: tests    ## run the live widgets, so that they move in the next `make site` too (takes as long as the lessons)
+	$(RUN) publish.frames $(NB)
 
-teacher: .venv/ready ## copies with the solutions open and large letters, in build/teacher
-	$(BIN)/python -m publish.copies teacher
+student: tests   ## copies of the notebooks without solutions, in build/student
+	$(RUN) publish.copies student
 
-plugged: .venv/ready ## let trained models go on with a discriminator again
-	$(BIN)/python -m helpers.plugged_in
+teacher: tests   ## copies with the solutions open and large letters, in build/teacher
+	$(RUN) publish.copies teacher
 
-parts: .venv/ready   ## take latent diffusion apart again
-	$(BIN)/python -m helpers.parts
+plugged: lessons ## let trained models go on with a discriminator again
+	$(RUN) helpers.plugged_in
 
-glossary: .venv/ready  ## make GLOSSARY.md from the notebooks again
-	$(BIN)/python -m tests.glossary
+parts: lessons   ## take latent diffusion apart again
+	$(RUN) helpers.parts
 
-pictures: .venv/ready  ## draw the pictures of the README again
-	$(BIN)/python -m tests.readme_pictures
+glossary: tests  ## make GLOSSARY.md from the notebooks again
+	$(RUN) tests.glossary
 
-anchors: .venv/ready  ## how many of each kind of picture the judge accepts
-	$(BIN)/python -m tests.anchors
+pictures: tests  ## draw the pictures of the README again
+	$(RUN) tests.readme_pictures
 
-bench: .venv/ready   ## measure the speed of drawing, judging, models, threads and the widget
-	$(BIN)/python -m tests.bench
+anchors: tests   ## how many of each kind of picture the judge accepts
+	$(RUN) tests.anchors
 
-peers: .venv/ready   ## measure our models beside other libraries (an hour or two, and 8 GB for those libraries)
-	$(BIN)/python -m tests.benchmarks
-	$(BIN)/python -m tests.benchmarks report
+bench: tests     ## measure the speed of drawing, judging, models, threads and the widget
+	$(RUN) tests.bench
 
-.venv/ready: pyproject.toml helpers/install.py
+peers: tests     ## measure our models beside other libraries (an hour or two, and 8 GB for those libraries)
+	$(RUN) tests.benchmarks
+	$(RUN) tests.benchmarks report
+
+# Quick where .venv is right already: a stamp in it says what it was made from. NEWEST=1 ignores requirements.lock.
+lessons:
 	@$(PYTHON) helpers/install.py
 
-.PHONY: help lab test run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers
+tests:
+	@$(PYTHON) helpers/install.py test
+
+.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lessons tests

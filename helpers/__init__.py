@@ -1,10 +1,10 @@
 """The small package behind the course *One Prompt, Many Pictures*.
 
-Import it before torch. A laptop runs a browser and a kernel at once. Where torch takes every core, each of its threads
-waits for the one that the browser has pushed aside, hundreds of times in a training step: on two cores a second thread
-makes a step a quarter shorter while the machine is quiet, and almost twice as long as soon as one core is busy. So torch
-gets half of the cores. Where that is more than one, they wait for each other with a short spin, which costs a busy
-neighbour little. ``make bench`` measures both. Whoever sets these variables before is obeyed.
+Import it before torch. A laptop runs a browser and a kernel at once. Where torch takes every core, its threads wait
+for the one that the browser has pushed aside, hundreds of times in a training step. On two cores a second thread makes
+a step a quarter shorter while the machine is quiet, and almost twice as long while one core is busy. So torch gets
+half of the cores. Where that is more than one thread, they wait for each other with a short spin, which costs a busy
+neighbour little. ``make bench`` measures both. If these variables are set already, they are left as they are.
 """
 
 import os

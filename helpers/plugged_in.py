@@ -71,7 +71,7 @@ def train_arm(build: Callable[[], nn.Module], seed: int, **budget: float) -> tup
     model = build().requires_grad_(True)
     opponent = OPPONENT if hasattr(model, "discriminator") else {}
     rng = torch.Generator().manual_seed(seed)
-    losses = train(model, loss_of_a_batch, rng, clock=time.process_time, **BUDGET, **opponent, **budget)
+    losses = train(model, loss_of_a_batch, rng, clock=time.process_time, **BUDGET | opponent | budget)
     return model, len(losses)
 
 

@@ -158,7 +158,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The matrix with its singular values brought near to 1 (most between 0.7 and 1.2), by Newton and Schulz's iteration.
+    """The matrix with its singular values brought near to 1, most between 0.7 and 1.2, by the Newton-Schulz iteration.
 
     Args:
         matrix: ``(rows, columns)``, not zero.

@@ -1,6 +1,6 @@
-"""Do the claims hold on other machines? ``make sweep`` runs every notebook, and every test that trains, again and again.
+"""Do the claims hold on other machines? ``make sweep`` runs every notebook, and every test that trains, in many rounds.
 
-Each round has other seeds, another number of threads, other instructions of the processor, and a busy neighbour or none.
+Each round has other seeds, another number of threads, other instructions of the processor, a busy neighbour or none.
 What was run is kept in ``build/sweep``, so a sweep that is broken off goes on where it stopped; what a file that has
 changed since once gave does not count. ``python -m tests.sweep table`` counts, and keeps the table in
 ``tests/sweep.json``.
@@ -72,7 +72,8 @@ def run_notebook(path: Path, by: int, environment: dict[str, str]) -> dict:
     """Every cell of a notebook, whatever becomes of those before it."""
     nb = read(path)
     cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    claims = [cell.id for cell in cells if "assert " in cell.source and "exercise" not in cell.metadata.get("tags", [])]
+    asserting = [cell for cell in cells if "assert " in cell.source and "exercise" not in cell.metadata.get("tags", [])]
+    claims = [cell for cell in cells if "claim" in cell.metadata.get("tags", [])]
     failed = {}
     with kernel_for(nb, path.parent, timeout=1800, **environment) as client:
         for index, cell in enumerate(nb.cells):
@@ -81,7 +82,7 @@ def run_notebook(path: Path, by: int, environment: dict[str, str]) -> dict:
                 client.execute_cell(cell, index)
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 failed[cell.id] = str(error).strip().splitlines()[-1][:300]
-    return {"cells": len(cells), "claims": len(claims), "failed": failed}
+    return {"cells": len(cells), "claims": len(claims), "asserting": len(asserting), "failed": failed}
 
 
 def run_tests(path: Path, by: int, environment: dict[str, str]) -> dict:
@@ -95,7 +96,8 @@ def run_tests(path: Path, by: int, environment: dict[str, str]) -> dict:
         tested = copy / "tests" / path.name
         tested.write_text(reseeded(tested.read_text(encoding="utf-8"), by), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={copy / 'found.xml'}"]
-        environment = os.environ | environment | {"PYTHONPATH": folder}
+        paths = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+        environment = os.environ | environment | {"PYTHONPATH": paths}
         subprocess.run([*command, f"tests/{path.name}"], cwd=copy, env=environment, capture_output=True, check=False)
         cases = ElementTree.parse(copy / "found.xml").findall(".//testcase")
     failures = {case.get("name"): case.find("failure") or case.find("error") for case in cases}
@@ -144,7 +146,8 @@ def table() -> dict:
         "runs": len(rows),
         "rounds": {name: sum(row["file"] == name for row in rows) for name in digests},
         "cells": sum(row.get("cells", 0) for row in rows),
-        "cells that assert": sum(row.get("claims", 0) for row in rows),
+        "claim cells": sum(row.get("claims", 0) for row in rows),
+        "cells that assert": sum(row.get("asserting", 0) for row in rows),
         "tests": sum(row.get("tests", 0) for row in rows),
         "failures": failures,
     }

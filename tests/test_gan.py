@@ -216,7 +216,8 @@ def test_a_gan_goes_through_the_one_loop_and_what_it_makes_comes_nearer():
         return (model.sample(captions, rng=rng(6)).mean(0) - real.mean(0)).square().mean().item()
 
     before = apart()
-    budget = {"steps": 200, "lr": 5e-4, "part_lr": {"discriminator": 3e-3}, "betas": (0.0, 0.99), "ema_decay": 0.9}
+    # The two go round each other: a long mean of the weights lies nearer to where they settle than the last of them.
+    budget = {"steps": 400, "lr": 5e-4, "part_lr": {"discriminator": 3e-3}, "betas": (0.0, 0.99), "ema_decay": 0.98}
     train(model, lambda model, generator: model.loss(*batch(16, generator), generator), rng(), **budget)
     assert apart() < before / 3
     assert isinstance(model.generator, PictureDecoder)

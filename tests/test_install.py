@@ -1,39 +1,179 @@
-"""The set-up says in one plain sentence what stands in its way."""
+"""The set-up says in one plain sentence what stands in its way, takes what is small, and notices what has changed."""
 
+import http.server
+import json
+import os
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from helpers import install
 
 
+@pytest.fixture
+def set_up(monkeypatch, tmp_path):
+    """Runs the set-up of a course in a folder of its own; gives what it called. Nothing is really installed."""
+    root = tmp_path / "course"
+    root.mkdir()
+    for name in ("pyproject.toml", "requirements.lock"):
+        (root / name).write_text(name)
+    calls, fails = [], []
+    there = install.python_of(".venv")
+
+    def call(command):
+        calls.append(" ".join(command))
+        python = os.path.join(install.ROOT, there)
+        os.makedirs(os.path.dirname(python), exist_ok=True)
+        open(python, "w").close()
+        return int(any(word in calls[-1] for word in fails))
+
+    monkeypatch.setattr(subprocess, "call", call)
+    monkeypatch.setattr(install, "has_nvidia", lambda: False)
+    monkeypatch.setattr(install, "answers", lambda: False)
+    monkeypatch.delenv("NEWEST", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+    def run(*arguments, folder=root, failing=()):
+        monkeypatch.setattr(install, "ROOT", str(folder))
+        monkeypatch.setattr(install, "VENV", str(folder / ".venv"))
+        monkeypatch.setattr(install, "LOCK", str(folder / "requirements.lock"))
+        calls.clear()
+        fails[:] = failing
+        install.main(list(arguments))
+        return list(calls)
+
+    run.root = root
+    return run
+
+
 def test_an_old_python_is_told_so():
     assert "needs Python 3.11 or newer, and this is 3.9" in install.problem(version=(3, 9))
 
 
-def test_a_full_disk_is_told_so(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("small", "needed"), [(True, 3), (False, 8)])
+def test_a_full_disk_is_told_so(monkeypatch, tmp_path, small, needed):
     monkeypatch.setattr(install, "VENV", str(tmp_path / "none"))
-    assert "needs 8 GB of free disk, and there are 1.0 GB" in install.problem(free_bytes=1e9)
+    said = install.problem(free_bytes=1e9, small=small)
+    assert f"needs {needed} GB of free disk, and there are 1.0 GB" in said
+    assert install.problem(free_bytes=1e9 * needed, small=small) is None
 
 
-def test_nothing_stands_in_the_way_here():
-    assert install.problem() is None
+def test_lessons_come_without_the_tools_of_the_tests_and_both_are_set_up_once(set_up, capsys):
+    make, lessons = set_up()
+    assert "venv" in make
+    assert lessons.endswith(f"-e {set_up.root}")
+    assert f"-c {set_up.root / 'requirements.lock'}" in lessons
+    assert set_up() == []
+    assert set_up("test")[-1].endswith(f"-e {set_up.root}[test]")
+    assert set_up("test") == set_up() == []
+    assert "Ready." in capsys.readouterr().out
 
 
-def test_no_network_ends_in_a_sentence(monkeypatch, tmp_path, capfd):
-    """pip is sent to an index that does not answer; the environment made so far is kept."""
-    monkeypatch.setattr(install, "VENV", str(tmp_path / "venv"))
-    monkeypatch.setattr(install, "problem", lambda: None)
-    real_call = subprocess.call
+def test_a_changed_list_is_installed_and_newest_ignores_the_lock(set_up, monkeypatch):
+    set_up()
+    (set_up.root / "requirements.lock").write_text("other versions")
+    assert len(set_up()) == 1
+    assert set_up() == []
+    monkeypatch.setenv("NEWEST", "1")
+    (newest,) = set_up()
+    assert "-c" not in newest.split()
 
-    def call(command):
-        if "pip" not in command:
-            return real_call(command)
-        return real_call([sys.executable, "-c", "import sys; sys.exit('no route to the index')"])
 
-    monkeypatch.setattr(subprocess, "call", call)
+def test_a_folder_that_has_moved_is_mended_and_not_made_anew(set_up, capsys):
+    set_up("test")
+    moved = set_up.root.with_name("lessons 漢字")
+    set_up.root.rename(moved)
+    (mended,) = set_up(folder=moved)
+    assert mended.endswith(f"-e {moved}[test]")
+    assert "--no-deps" in mended
+    assert "has moved" in capsys.readouterr().out
+    assert set_up(folder=moved) == []
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(set_up):
+    set_up()
+    os.remove(install.python_of(install.VENV))
+    rest = set_up.root / ".venv" / "rest"
+    rest.touch()
+    assert len(set_up()) == 2
+    assert not rest.exists()
+
+
+@pytest.mark.parametrize("stamp", ["installed from pyproject.toml\n", '{"root": 1', "[]"])
+def test_an_environment_without_our_stamp_is_installed_into(set_up, stamp):
+    set_up()
+    (set_up.root / ".venv" / "ready").write_text(stamp)
+    assert len(set_up()) == 2
+    assert json.loads((set_up.root / ".venv" / "ready").read_text())["extras"] == []
+
+
+def test_the_small_torch_is_taken_where_its_index_answers(set_up, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(install, "wants_small_torch", lambda: (True, "Small."))
+    _, torch, rest = set_up()
+    assert f"--no-deps --index-url {install.CPU_INDEX}" in torch
+    assert torch.endswith("torch torchvision")
+    assert install.CPU_INDEX not in rest
+    assert "Small." in capsys.readouterr().out
+
+
+def test_a_small_torch_that_fails_gives_way_to_the_ordinary_one(set_up, monkeypatch, capsys):
+    monkeypatch.setattr(install, "wants_small_torch", lambda: (True, "Small."))
+    assert len(set_up(failing=["--index-url"])) == 3
+    assert "the ordinary one follows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("system", "card", "reached", "small", "said"),
+    [
+        ("linux", False, True, True, "small torch is taken"),
+        ("linux", False, False, False, "does not answer"),
+        ("linux", True, True, False, "an NVIDIA card"),
+        ("darwin", False, True, False, ""),
+        ("win32", True, True, False, ""),
+    ],
+)
+def test_which_torch_is_taken_and_why(monkeypatch, system, card, reached, small, said):
+    monkeypatch.setattr(install, "has_nvidia", lambda: card)
+    monkeypatch.setattr(install, "answers", lambda: reached)
+    taken, why = install.wants_small_torch(system)
+    assert taken is small
+    assert said in why
+
+
+def test_an_index_answers_or_does_not_in_some_seconds():
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/whl/torch/" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    assert install.answers(f"{base}/whl", seconds=20)
+    assert not install.answers(f"{base}/else", seconds=20)
+    server.shutdown()
+    server.server_close()
+    assert not install.answers(f"{base}/whl", seconds=1)
+    assert not install.answers("no address")
+
+
+def test_uv_is_used_where_it_is(set_up, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv" if name == "uv" else None)
+    make, lessons = set_up()
+    assert make.startswith("/bin/uv venv")
+    assert lessons.startswith(f"/bin/uv pip install --python {install.python_of(install.VENV)} -c ")
+
+
+def test_no_network_ends_in_a_sentence_and_what_is_there_is_kept(set_up):
     with pytest.raises(SystemExit, match="no network"):
-        install.main()
-    assert (tmp_path / "venv").exists()
-    assert not (tmp_path / "venv" / "ready").exists()
+        set_up(failing=["pip install"])
+    assert os.path.exists(install.python_of(install.VENV))
+    assert not (set_up.root / ".venv" / "ready").exists()
+    assert len(set_up()) == 2

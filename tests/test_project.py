@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.test_notebooks import NOTEBOOKS, ROOT, code_cells, python, read
 
@@ -42,6 +43,42 @@ def test_environment_adds_nothing_to_pyproject():
     python, *others = environment["dependencies"]
     assert others == ["pip", {"pip": ["-e ."]}]
     assert Requirement(python) == Requirement(f"python{project['requires-python']}")
+
+
+PYTHONS, SYSTEMS = ("3.11", "3.12", "3.13", "3.14"), {"Linux": "linux", "Darwin": "darwin", "Windows": "win32"}
+
+
+def pinned(lock: str, python: str, system: str) -> dict[str, str]:
+    """The versions that a lock names for a Python and a system."""
+    where = {"python_version": python, "python_full_version": f"{python}.1", "platform_system": system}
+    where |= {"sys_platform": SYSTEMS[system], "os_name": "nt" if system == "Windows" else "posix"}
+    found = {}
+    for line in lock.splitlines():
+        if line.strip() and not line.strip().startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate(where):
+                (exact,) = requirement.specifier
+                assert exact.operator == "=="
+                found[canonicalize_name(requirement.name)] = exact.version
+    return found
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_has_a_right_version_of_all_that_is_asked_for(python, system):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    versions = pinned((ROOT / "requirements.lock").read_text(encoding="utf-8"), python, system)
+    for asked in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+        requirement = Requirement(asked)
+        version = versions.get(canonicalize_name(requirement.name))
+        assert version in requirement.specifier if version else False, f"{asked}: locked {version}; run `make lock`"
+
+
+def test_a_lock_that_parts_from_the_list_is_noticed():
+    lock = "numpy==2.4.6 ; python_full_version < '3.12'\nnumpy==2.5.5 ; python_full_version >= '3.12'\n# numpy==1\n"
+    assert pinned(lock, "3.11", "Linux") == {"numpy": "2.4.6"}
+    assert pinned(lock, "3.13", "Windows") == {"numpy": "2.5.5"}
+    assert pinned("torch==2.9 ; sys_platform == 'linux'", "3.11", "Darwin") == {}
 
 
 def test_there_is_a_readme():

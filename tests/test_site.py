@@ -47,7 +47,7 @@ def site(tmp_path_factory):
     """The folder of the site, in which one widget of lesson 8 moves."""
     try:
         fetch_packages()
-    except BuildError as error:
+    except BuildError:
         pytest.skip("KaTeX is not fetched" if shutil.which("npm") else "no npm on this machine")
     folder = tmp_path_factory.mktemp("site")
     widget = next(cell.id for cell in code_cells(read(LIVE)) if "widget" in tags(cell))

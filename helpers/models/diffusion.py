@@ -308,7 +308,7 @@ class Diffusion(nn.Module):
         spacing: str,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         levels = self.alpha_bar[spaced(steps, len(self.alpha_bar) - 1, spacing)]
-        z = latent(z, len(captions), self.latent_shape, rng)
+        z = latent(z, len(captions), self.latent_shape, rng).to(levels.device)
 
         def estimate(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
             return self.estimate(x_t, alpha_bar, captions, guidance)

@@ -14,7 +14,6 @@ from torch import Tensor
 from helpers.captions import Language
 from helpers.layers import choose, latent
 
-
 NATS = 1.0  # a picture: what a round of fitting must gain, of some thousands, for another one to follow
 
 

@@ -1,0 +1,198 @@
+"""``make lab``, typed in a fresh copy of the course, opens JupyterLab for anyone, and a lesson stays unchanged."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from helpers import lab
+from tests.test_browser import BROWSER, FLAGS
+
+ROOT = Path(__file__).parent.parent
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/\S+\?token=[0-9a-f]{32}")
+READY = 120  # seconds, by far more than it takes
+posix_make = pytest.mark.skipif(os.name == "nt" or shutil.which("make") is None, reason="no make on this machine")
+
+
+def python_for(user):
+    """A Python that this user may run, of the version whose packages are here."""
+    version = "{}.{}".format(*sys.version_info[:2])
+    asked = "import sys; print('{}.{}'.format(*sys.version_info[:2]))"
+    for python in (sys.executable, f"/usr/bin/python{version}", "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            run = subprocess.run([python, "-c", asked], user=user, cwd="/", capture_output=True, text=True)
+            if run.stdout.strip() == version:
+                return python
+    return None
+
+
+@pytest.fixture
+def course():
+    """Makes copies of what git has or would take, in a folder with a space and 漢字, set up without installing."""
+    with contextlib.ExitStack() as stack:
+
+        def copy(user=None):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            made = folder / "my course 漢字"
+            listed = subprocess.run(
+                ["git", "ls-files", "-zco", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+            )
+            for name in listed.stdout.decode().rstrip("\0").split("\0"):
+                if (ROOT / name).is_file():
+                    (made / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(ROOT / name, made / name)
+            python = python_for(user)
+            subprocess.run([python, "-m", "venv", "--without-pip", made / ".venv"], cwd="/", check=True)
+            (packages,) = (made / ".venv").glob("lib/python*/site-packages")  # and not lib64, which is a link to it
+            # A path from here to the course: Python reads this file in the encoding of the locale, which may lack 漢字.
+            (packages / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n../../../..\n")
+            code = "import install, json; print(json.dumps(install.state([])))"
+            stamp = subprocess.run([python, "-c", code], cwd=made / "helpers", capture_output=True, check=True)
+            (made / ".venv" / "ready").write_bytes(stamp.stdout)
+            if user:
+                subprocess.run(["chown", "-R", user, folder], check=True)
+            return made, python
+
+        yield copy
+
+
+@contextlib.contextmanager
+def typed(made, python, user=None, **environment):
+    """``make lab``, in a terminal of its own; yields what it prints until the address, and the address."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "JUPYTERLAB_DIR": f"{sys.prefix}/share/jupyter/lab",  # where the borrowed packages have what they show
+        "JUPYTER_PATH": f"{sys.prefix}/share/jupyter",
+    } | environment
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
+        command = ["make", "lab", f"PYTHON={python}"]
+        options = {"stdout": written, "stderr": subprocess.STDOUT, "start_new_session": True, "user": user}
+        process = subprocess.Popen(command, cwd=made, env=environment, **options)
+        try:
+            until = time.monotonic() + READY
+            while True:
+                written.seek(0)
+                printed = written.read()
+                if found := ADDRESS.search(printed):
+                    break
+                assert process.poll() is None, printed
+                assert time.monotonic() < until, printed
+                time.sleep(0.1)
+            yield printed, found[0]
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+            process.wait(60)
+
+
+def status(address):
+    """The status of the answer, redirections not followed."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    try:
+        return urllib.request.build_opener(Stay).open(address, timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@posix_make
+def test_make_lab_opens_for_whoever_types_it(course, tmp_path):
+    made, python = course()
+    with typed(made, python, HOME=str(tmp_path)) as (printed, address):
+        assert status(address) == 200
+        assert status(address.partition("?")[0]) == 302  # to the page that asks for the token
+        assert printed.count(address) == 1
+        assert printed.rstrip().endswith(address)
+        assert "Ctrl-C" in printed
+    with pytest.raises(OSError, match="refused"):
+        status(address)
+
+
+@posix_make
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_make_lab_opens_for_a_user_whose_home_cannot_be_written(course):
+    if python_for("nobody") is None:
+        pytest.skip("no Python here that another user may run")
+    made, python = course("nobody")
+    options = {"HOME": "/nonexistent", "LANG": "C", "LC_ALL": "C"}
+    with typed(made, python, "nobody", **options) as (_, address):
+        assert status(address) == 200
+        with typed(made, python, "nobody", **options) as (_, another):  # it finds the port of the first taken
+            assert ADDRESS.match(another)[1] != ADDRESS.match(address)[1]
+            assert status(another) == status(address) == 200
+    assert (made / "data" / "cache" / "home").is_dir()
+
+
+@posix_make
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_lesson_that_is_opened_is_not_changed(course, tmp_path):
+    made, python = course()
+    lesson = made / "notebooks" / "00_start_here.ipynb"
+    before = lesson.read_bytes()
+    with typed(made, python, HOME=str(tmp_path)) as (_, address), sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS).new_page()
+        page.goto(address)
+        page.get_by_text("| Idle").first.wait_for(timeout=1000 * READY)
+        page.wait_for_timeout(1000)  # what the kernel says of itself is written into the notebook now
+        assert page.locator(".jp-mod-dirty").count() == 0
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(2000)
+    assert json.loads(lesson.read_bytes()) == json.loads(before)
+
+
+def test_a_home_that_can_be_written_to_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    for home, kept in ((tmp_path, str(tmp_path)), (tmp_path / "none", str(tmp_path / "data" / "cache" / "home"))):
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("USERPROFILE", str(home))
+        assert lab.with_home({"HOME": str(home), "A": "1"}, tmp_path) == {"HOME": kept, "A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "system", "found"),
+    [
+        ({}, "linux", False),
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({"BROWSER": "firefox"}, "linux", True),
+        ({}, "darwin", True),
+        ({}, "win32", True),
+    ],
+)
+def test_a_browser_needs_a_window(monkeypatch, environment, system, found):
+    monkeypatch.setattr(webbrowser, "get", lambda: None)
+    assert lab.browser_here(environment, system) is found
+
+    def none_here():
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", none_here)
+    assert not lab.browser_here(environment, system)
+
+
+def test_from_elsewhere_the_way_in_is_told():
+    said = lab.elsewhere({"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.7 22", "USER": "ada"}, 8890)
+    assert "ssh -L 8890:127.0.0.1:8890 ada@10.0.0.7" in said
+    assert "Ports" in lab.elsewhere({"CODESPACES": "true"}, 8888)
+
+
+def test_a_server_that_ends_by_itself_says_why(capsys, monkeypatch):
+    assert lab.main(["--no-such-option=1"]) != 0
+    assert "the lines above say why" in capsys.readouterr().err
