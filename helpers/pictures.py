@@ -205,7 +205,7 @@ def _find(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
 
     Returns:
         Names of the picture files, relative to ``folder``, in natural order; what looks like a picture or is a link and
-        is left out, each with the reason; the real paths of all folders that were searched.
+        is left out, each with the reason; where the folder and the links in it lead.
     """
     with contextlib.suppress(ImportError):
         import pillow_heif  # the learner's own, if there is one
@@ -213,7 +213,7 @@ def _find(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
         pillow_heif.register_heif_opener()
     # Some formats, such as PDF, Pillow only writes.
     readable = {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
-    files, left_out, searched = _search(folder)
+    files, left_out, places = _search(folder)
     reasons = {name: _why_not(folder / name, readable) for name in files}
     left_out |= {name: reason for name, reason in reasons.items() if reason}
     left_out = {name: left_out[name] for name in sorted(left_out, key=_natural)}
@@ -226,11 +226,11 @@ def _find(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
             "Put pictures there, or save yours as PNG or JPEG."
             + (f" These were left out: {_list(left_out)}." if left_out else "")
         )
-    return names, left_out, searched
+    return names, left_out, places
 
 
 def _search(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
-    """The visible files; the links and folders that are left out, with the reasons; the real paths of all others."""
+    """The visible files; what else is left out, with the reasons; where the folder and the links in it lead."""
     found, left_out, searched = [], {}, set()
 
     def name(*path: str) -> str:
@@ -260,7 +260,7 @@ def _search(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
                     found.append(name(path))
                 elif os.path.islink(path):
                     left_out[name(path)] = "a link that leads nowhere"
-    return found, left_out, sorted(searched)
+    return found, left_out, [os.path.realpath(start) for start in waiting]
 
 
 def _visible(name: str) -> bool:
