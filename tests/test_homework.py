@@ -4,6 +4,7 @@ import errno
 import gzip
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from helpers import homework
 from helpers.homework import __main__ as command_line
 from helpers.homework import archive, data, run, score
 
@@ -168,6 +170,27 @@ def test_a_run_ends_with_averaged_weights_that_follow_and_keeps_two_checkpoints(
     averaged, last = model.state_dict()[f"network.unet.{name}"], stored["network"][f"unet.{name}"]
     assert not torch.equal(averaged, last)
     assert run.train(TINY, faces, tmp_path) == losses  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"),
+    [
+        (20, [20]),
+        (500, [500]),
+        (1_300, [500, 1_000, 1_300]),
+        (20_000, list(range(1_000, 20_001, 1_000))),
+        (20_010, [*range(1_001, 20_010, 1_001), 20_010]),
+    ],
+)
+def test_sheets_of_samples_are_few_and_the_last_shows_the_end(steps, shown, tmp_path):
+    sheets, losses = [], []
+    journal = run._Journal(tmp_path, run.Config(steps=steps), 0)
+    journal._show = lambda losses, _: sheets.append(len(losses))
+    with journal:
+        for _ in range(steps):
+            losses.append(1.0)
+            journal.write(losses, None, types.SimpleNamespace(set_postfix_str=lambda *_, **__: None))
+    assert sheets == shown
 
 
 def test_the_average_follows_closely_at_first():
@@ -582,6 +605,153 @@ def test_the_commands_lead_from_pictures_to_an_archive(tmp_path, capsys):
     command_line.main(["sample", "--folder", str(folder), "--steps", "1", "--n", "3"])
     with pytest.raises(SystemExit, match="asks for 1,000 faces, and there are 3"):
         command_line.main(["pack", "--folder", str(folder)])
+
+
+def test_a_command_is_printed_as_it_must_be_typed(monkeypatch):
+    words = ["judge", "--folder", Path("my runs") / "it's 漢字 $1"]
+    monkeypatch.setattr(sys, "orig_argv", ["/my python/bin/python3", "somewhere.py"])
+    typed = homework.command_line(*words)
+    assert shlex.split(typed) == ["/my python/bin/python3", "-m", "helpers.homework", *map(str, words)]
+    monkeypatch.setattr(homework, "os", types.SimpleNamespace(name="nt"))
+    assert homework.command_line("sample", "--folder", "my run").endswith(
+        ' -m helpers.homework sample --folder "my run"'
+    )
+
+
+def typed(said, name):
+    """The arguments of the one command of this name that was printed, as a shell splits them."""
+    (line,) = [line for line in said.splitlines() if f"-m helpers.homework {name}" in line]
+    return shlex.split(line)[shlex.split(line).index("helpers.homework") + 1 :]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the words are quoted for another shell there")
+def test_each_command_names_the_next_one_with_its_folder(tmp_path, capsys, monkeypatch):
+    pictures, folder = save_folder(tmp_path / "my faces"), tmp_path / "my run"
+    command_line.main(["train", *options(run.Config(**vars(TINY) | {"steps": 2}), folder, pictures)])
+    command_line.main([*typed(capsys.readouterr().out, "sample"), "--steps", "1", "--n", "12"])
+    said = capsys.readouterr().out
+    command_line.main(typed(said, "judge"))
+    assert f"judged against {pictures}\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"`.* sample --folder '.*my run'` makes them"):
+        command_line.main(typed(said, "pack"))
+
+    (folder / "samples.npy").unlink()
+    with pytest.raises(SystemExit, match=r"there is no .*; `.* sample --folder '.*my run'` makes it"):
+        command_line.main(["judge", "--folder", str(folder)])
+    with pytest.raises(SystemExit, match=r"holds no checkpoint; `.* train --folder '.*no run'` makes one"):
+        command_line.main(["sample", "--folder", str(tmp_path / "no run")])
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "generate", interrupted)
+    monkeypatch.setattr(run, "train", interrupted)
+    for words, goes_on in (
+        (["train", "--folder", str(folder), "--data", str(pictures), "--size", "16"], "goes on from the newest checkp"),
+        (["sample", "--folder", str(folder), "--n", "12"], "begins again"),
+    ):
+        with pytest.raises(SystemExit, match=f"stopped; the same command {goes_on}") as stopped:
+            command_line.main(words)
+        assert typed(stopped.value.code, words[0]) == words
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the words are quoted for another shell there")
+def test_an_unfinished_run_goes_on_with_the_command_that_sampling_names(tmp_path, capsys, monkeypatch):
+    pictures, folder = save_folder(tmp_path / "faces"), tmp_path / "run"
+    config = run.Config(**vars(TINY) | {"augment": ("flip", "rotate"), "lr": 1e-3})
+
+    def stopped(*arguments):
+        loss_at(*arguments)
+        raise KeyboardInterrupt
+
+    loss_at, save = run.loss_at, run._save
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_save", lambda *arguments: (save(*arguments), patch.setattr(run, "loss_at", stopped)))
+        with pytest.raises(SystemExit, match="stopped"):
+            command_line.main(["train", *options(config, folder, pictures), "--save-every", "0"])
+    capsys.readouterr()
+    command_line.main(["sample", "--folder", str(folder), "--steps", "1", "--n", "2"])
+    said = capsys.readouterr().out
+    assert "has learnt for 1 of 6 steps; this goes on with it:" in said
+    command_line.main(typed(said, "train"))
+    _, found, steps = run.load(folder)
+    assert (found, steps) == (config, 6)
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """A run of one step on a folder, with samples; the folder; and cartoon faces that take no time."""
+    monkeypatch.setattr(data.faces, "dataset", lambda n, size: (blobs(n, size, seed=1), None))
+    pictures, folder = save_folder(tmp_path / "faces"), tmp_path / "run"
+    run.train(run.Config(**vars(TINY) | {"steps": 1}), data.load(pictures, 16), folder, progress=False)
+    archive.store(blobs(12, seed=2), folder / "samples.npy")
+    return folder, pictures
+
+
+def forget(folder):
+    """Make the run one of an earlier version."""
+    (path,) = run.checkpoints(folder)
+    stored = torch.load(path, weights_only=True)
+    assert stored.pop("source")
+    torch.save(stored, path)
+
+
+def test_a_run_is_judged_against_what_it_learnt_from(judged, tmp_path, capsys, monkeypatch):
+    folder, pictures = judged
+    judge = ["judge", "--folder", str(folder)]
+    monkeypatch.chdir(tmp_path)
+    command_line.main([*judge, "--data", "faces"])
+    named = capsys.readouterr().out
+    command_line.main(judge)
+    assert capsys.readouterr().out == named
+    assert named.startswith(f"judged against {pictures}\n")
+    with pytest.raises(
+        SystemExit, match=r"learnt from other pictures, 48 pictures, \w+ of .*faces, and these are 40 pict"
+    ):
+        command_line.main([*judge, "--faces", "50"])
+    with pytest.raises(SystemExit, match="learnt from other pictures"):
+        command_line.main([*judge, "--data", str(save_folder(tmp_path / "others", 70))])
+    pictures.rename(tmp_path / "moved")
+    command_line.main([*judge, "--data", "moved"])
+    with pytest.raises(SystemExit, match="The run learnt from it; if it was moved, name it with --data"):
+        command_line.main(judge)
+
+
+def test_a_folder_that_has_changed_is_no_judge_of_its_run(judged):
+    folder, pictures = judged
+    (pictures / "7.jpg").unlink()
+    with pytest.raises(SystemExit, match=r"learnt from other pictures, 48 pictures, .*, and these are 48 pictures, "):
+        command_line.main(["judge", "--folder", str(folder)])
+
+
+def test_a_run_of_an_earlier_version_is_judged_against_what_is_named(judged, capsys):
+    folder, pictures = judged
+    forget(folder)
+    with pytest.raises(
+        SystemExit, match=r"learnt from other pictures.*Name those it learnt from with --data or --faces"
+    ):
+        command_line.main(["judge", "--folder", str(folder)])
+    command_line.main(["judge", "--folder", str(folder), "--data", str(pictures)])
+    assert "judged against" in capsys.readouterr().out
+
+
+def test_a_run_on_cartoons_remembers_how_many(judged, tmp_path, capsys):
+    folder = tmp_path / "cartoons"
+    words = ["--folder", str(folder), "--size", "16", "--width", "32", "--levels", "2", "--steps", "1", "--batch", "4"]
+    command_line.main(["train", *words, "--faces", "60"])
+    archive.store(blobs(12), folder / "samples.npy")
+    command_line.main(["judge", "--folder", str(folder)])
+    assert "judged against 60 cartoon faces" in capsys.readouterr().out
+    command_line.main(["train", *words])  # goes on with the same
+
+
+def test_an_archive_of_another_may_be_judged_against_anything_that_is_named(judged, tmp_path, capsys):
+    folder, _ = judged
+    archive.pack(blobs(archive.N), tmp_path / "a.tgz")
+    words = ["judge", "--archive", str(tmp_path / "a.tgz"), "--size", "16"]
+    command_line.main([*words, "--folder", str(folder), "--faces", "60"])
+    command_line.main([*words, "--folder", str(tmp_path / "no run"), "--faces", "60"])
+    assert capsys.readouterr().out.count("judged against 60 cartoon faces") == 2
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "pack", "judge", "reader"])

@@ -1,11 +1,15 @@
 """The learner's pictures: every format comes out with the right colours, and nothing broken goes unnamed."""
 
+import io
 import itertools
 import json
 import os
+import re
 import struct
+import sys
 import threading
 import time
+import types
 import warnings
 import zlib
 from pathlib import Path
@@ -14,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch.overrides import TorchFunctionMode
 
 from helpers import pictures
@@ -34,6 +39,15 @@ def read(folder, size=8, cache=None):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return pictures.from_folder(folder, size, cache=cache, progress=False)
+
+
+def read_and_told(folder, size=8, cache=None):
+    """The folder, and all that is said of it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = pictures.from_folder(folder, size, cache=cache, progress=False)
+    assert {warning.filename for warning in caught} <= {__file__}
+    return found, [str(warning.message) for warning in caught]
 
 
 def read_one(folder, size=8):
@@ -348,7 +362,7 @@ def test_broken_files_are_named_skipped_and_counted(damaged):
     assert "truncated" in found.broken["3.jpg"]
     assert found.broken["4.webp"] == "empty file"
     assert found.broken["5.png"] == "not a picture"
-    assert "decompression bomb" in found.broken["6.png"]
+    assert found.broken["6.png"] == "more than 178 million pixels; save a smaller copy"
     for name, reason in found.broken.items():
         assert f"{name} ({reason})" in str(warning.message)
         assert str(damaged) not in reason
@@ -377,6 +391,307 @@ def test_nothing_to_read_says_what_to_do(folder):
         read(folder)
     with pytest.raises(NotADirectoryError, match=r"a\.png is a file\. Give the folder"):
         read(folder / "a.png")
+
+
+# Links
+
+
+def link(target, at):
+    try:
+        at.symlink_to(target, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system allows no links")
+
+
+def test_folders_that_are_links_are_read_once_and_the_rest_is_named(folder, tmp_path):
+    (tmp_path / "elsewhere" / "inside").mkdir(parents=True)
+    solid(RED).save(tmp_path / "elsewhere" / "1.png")
+    solid(GREEN).save(tmp_path / "elsewhere" / "inside" / "2.png")
+    (folder / "real").mkdir()
+    solid(BLUE).save(folder / "real" / "3.png")
+    link(tmp_path / "elsewhere", folder / "faces")
+    link("faces", folder / "faces again")
+    link("real", folder / "a link to real")  # before it in the alphabet, and yet it keeps its own name
+    link(folder, folder / "real" / "up")
+    link("itself", folder / "itself")
+    link("nowhere", folder / "gone.png")
+    link("nowhere", folder / ".hidden")
+    found, said = read_and_told(folder)
+    assert found.files == ("faces/1.png", "faces/inside/2.png", "real/3.png")
+    assert found.pictures[:, :, 4, 4].tolist() == [list(RED), list(GREEN), list(BLUE)]
+    again, nowhere = "leads to a folder that is read already", "a link that leads nowhere"
+    assert found.broken == {
+        "a link to real": again,
+        "faces again": again,
+        "gone.png": nowhere,
+        "itself": nowhere,
+        "real/up": again,
+    }
+    assert said == [f"skipped 5 of 8 files: {', '.join(f'{name} ({why})' for name, why in found.broken.items())}"]
+
+
+def test_a_link_may_be_named_itself(folder, tmp_path):
+    solid(RED).save(folder / "1.png")
+    link(folder, tmp_path / "link")
+    assert read(tmp_path / "link").files == ("1.png",)
+
+
+@pytest.mark.parametrize("target", ["loop", "nowhere"])
+def test_a_link_that_leads_nowhere_is_named_with_what_to_do(tmp_path, target):
+    link(target, tmp_path / "loop")
+    expected = rf"{re.escape(str(tmp_path / 'loop'))} is a link that leads nowhere, to {target}\. Delete it"
+    with pytest.raises(FileNotFoundError, match=expected):
+        read(tmp_path / "loop")
+
+
+def test_a_link_that_leads_to_other_files_is_read_anew(folder, tmp_path, cache):
+    for name, colour in {"a": RED, "b": BLUE}.items():
+        (tmp_path / name).mkdir()
+        solid(colour).save(tmp_path / name / "1.bmp")  # of one length
+        os.utime(tmp_path / name / "1.bmp", ns=(1, 1))
+    link(tmp_path / "a", folder / "link")
+    assert near(read(folder, cache=cache).pictures[0, :, 4, 4].int(), RED)
+    (folder / "link").unlink()
+    link(tmp_path / "b", folder / "link")
+    assert near(read(folder, cache=cache).pictures[0, :, 4, 4].int(), BLUE)
+
+
+def test_a_folder_that_may_not_be_opened_is_named(folder, monkeypatch):
+    solid(RED).save(folder / "1.png")
+    (folder / "shut").mkdir()
+    scandir = os.scandir
+
+    def forbidden(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    found, _ = read_and_told(folder)
+    assert found.broken == {"shut": "Permission denied"}
+
+
+# What looks like a picture and is read, or is named
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_pictures_that_cannot_be_read_are_named_whatever_they_are_called(folder):
+    solid(RED).save(folder / "a.jpg")
+    for name in ("1.HEIC", "2.heif", "3.jpg", "4"):
+        (folder / name).write_bytes(HEIC)
+    (folder / "5.NEF").write_bytes(b"II*\0" + bytes(40))  # begins like a TIFF
+    (folder / "6.svg").write_text("<svg/>")
+    (folder / "7.lnk").write_bytes(b"L\0\0\0")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "8.HEIC").write_bytes(HEIC)
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    found, said = read_and_told(folder)
+    assert found.files == ("a.jpg",)
+    heic, other = (
+        "HEIC: `pip install pillow-heif`, or save it as JPEG",
+        "Pillow cannot read this kind; save it as PNG or JPEG",
+    )
+    why = found.broken
+    assert [why[name] for name in ("1.HEIC", "2.heif", "3.jpg", "4", "5.NEF", "6.svg")] == [heic] * 4 + [other] * 2
+    assert why["7.lnk"].startswith("a shortcut")
+    assert len(why) == 7
+    assert said[0].startswith("skipped 7 of 8 files: 1.HEIC (HEIC: ")
+
+
+def test_a_folder_of_nothing_but_heic_says_how_to_read_it(folder):
+    (folder / "1.HEIC").write_bytes(HEIC)
+    with pytest.raises(
+        ValueError, match=r"only files with \.heic.*left out: 1\.HEIC \(HEIC: `pip install pillow-heif`"
+    ):
+        read(folder)
+
+
+def test_heic_is_read_where_the_plugin_is_installed(folder, cache, monkeypatch):
+    solid(RED).save(folder / "a.png")
+    for name in ("1.HEIC", "2.jpg"):
+        (folder / name).write_bytes(HEIC)
+    assert len(read_and_told(folder, cache=cache)[0].broken) == 2
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [*Image.ID])
+    monkeypatch.setattr(Image, "OPEN", {**Image.OPEN})
+    monkeypatch.setattr(Image, "EXTENSION", {**Image.EXTENSION})
+
+    def register_heif_opener():
+        def open_heic(file, name):
+            if isinstance(file, io.IOBase):
+                file.close()
+            return solid(BLUE)
+
+        Image.register_open("HEIF", open_heic, lambda head: head[4:12] == b"ftypheic")
+        Image.register_extensions("HEIF", [".heic"])
+
+    plugin = types.SimpleNamespace(register_heif_opener=register_heif_opener)
+    monkeypatch.setitem(sys.modules, "pillow_heif", plugin)
+    found = read(folder, cache=cache)
+    assert found.files == ("1.HEIC", "2.jpg", "a.png")
+    assert near(found.pictures[0, :, 4, 4].int(), BLUE)
+
+
+def test_files_without_a_known_ending_are_read_by_their_first_bytes(folder):
+    names = {
+        "0": "PNG",
+        "1": "GIF",
+        "2.x": "WEBP",
+        "3.jpg!d": "JPEG",
+        "4.bin": "BMP",
+        "5.jpg_large": "JPEG",
+        "6.": "TIFF",
+    }
+    for name, format in names.items():
+        solid(RED).save(folder / name, format)
+    (folder / "README").write_text("BM25 ranks documents. GIF is a format.")
+    (folder / "LICENSE").write_text("MM* and II* stand at the beginning of a TIFF.")
+    (folder / "empty").touch()
+    found = read(folder)
+    assert found.files == tuple(names)
+    assert near(found.pictures.movedim(1, -1).int(), RED, 10)
+    whole = (folder / "0").read_bytes()
+    (folder / "0").write_bytes(whole[: len(whole) // 2])
+    assert list(read_and_told(folder)[0].broken) == ["0"]
+
+
+def test_a_folder_of_texts_holds_no_pictures(folder):
+    (folder / "README").write_text("BM25 ranks documents.")
+    (folder / "a.csv").write_text("1,2")
+    with pytest.raises(
+        ValueError, match=r"only files with \.csv, no ending\. Put pictures there, or save yours as PNG or JPEG\.$"
+    ):
+        read(folder)
+
+
+# Sound pictures in files that are not
+
+
+WAYS = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "restarts each row": {"restart_marker_rows": 1},
+    "fine": {"quality": 95, "subsampling": 0},
+    "optimized": {"optimize": True},
+    "grey": {"mode": "L"},
+    "inks": {"mode": "CMYK"},
+}
+
+
+@pytest.mark.parametrize("kind", ["smooth", "noise"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_a_jpeg_is_read_if_nothing_of_the_picture_is_missing(folder, way, kind):
+    size = 136
+    small = np.random.default_rng(0).integers(0, 256, (7, 7, 3) if kind == "smooth" else (size, size, 3), np.uint8)
+    image = Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC).convert(way.get("mode", "RGB"))
+    path = folder / "cut.jpg"
+    image.save(path, "JPEG", **{name: value for name, value in way.items() if name != "mode"})
+    solid(RED).save(folder / "other.png")
+    whole, data = read(folder, size).pictures[0], path.read_bytes()
+    for cut in [1, 2, 3, 4, 5, 6, 8, 10, 14, *(len(data) * percent // 100 for percent in (1, 2, 5, 7, 9, 10))]:
+        path.write_bytes(data[:-cut])
+        found, said = read_and_told(folder, size)
+        if "cut.jpg" in found.files:
+            assert cut < 10
+            assert torch.equal(found.pictures[0], whole)
+            # Without subsampling, Pillow itself may do without an end marker.
+            assert said in ([], ["read 1 files that were cut behind the picture: cut.jpg (its end marker is missing)"])
+            assert found.endless == (("cut.jpg",) if said else ())
+        else:
+            assert cut > 2
+            assert "truncated" in found.broken["cut.jpg"]
+
+
+def test_every_place_to_cut_a_jpeg_in_parts_is_found_out(folder):
+    """Behind a restart marker, and at the end of a part, the decoder fills up with grey as well as elsewhere."""
+    image = Image.fromarray(np.full((72, 72, 3), 200, np.uint8))
+    image.save(folder / "cut.jpg", restart_marker_rows=1)
+    data = (folder / "cut.jpg").read_bytes()
+    whole = read(folder, 72).pictures[0]
+    first = data.index(b"\xff\xd0")
+    solid(RED).save(folder / "other.png")
+    read_though = 0
+    for end in range(first, len(data)):
+        (folder / "cut.jpg").write_bytes(data[:end])
+        found, _ = read_and_told(folder, 72)
+        if "cut.jpg" in found.files:
+            assert torch.equal(found.pictures[0], whole)
+            read_though += 1
+    assert 2 <= read_though < 5
+
+
+def test_a_jpeg_without_its_end_is_named_from_the_cache_too(folder, cache):
+    bands(RED, BLUE).save(folder / "a.jpg")
+    (folder / "a.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-2])
+    first, second = (read_and_told(folder, cache=cache) for _ in range(2))
+    assert first[1] == second[1] == ["read 1 files that were cut behind the picture: a.jpg (its end marker is missing)"]
+    assert first[0].endless == second[0].endless == ("a.jpg",)
+    assert torch.equal(first[0].pictures, second[0].pictures)
+
+
+def text_too_long():
+    text = PngInfo()
+    text.add_text("prompt", "a dog " * 400_000, zip=True)
+    return {"pnginfo": text}
+
+
+def texts_too_many():
+    text = PngInfo()
+    for k in range(70):
+        text.add_itxt(f"workflow {k}", "a dog " * 170_000, zip=True)
+    return {"pnginfo": text}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [text_too_long, texts_too_many, lambda: {"icc_profile": bytes(2_000_000)}],
+    ids=["a long text", "many texts", "a long profile"],
+)
+def test_a_png_is_read_whatever_stands_beside_its_picture(folder, beside):
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([*RED, *BLUE])
+    image.paste(1, (8, 0, 16, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(folder / "a.png", transparency=0, exif=exif, **beside())
+    with pytest.raises(ValueError, match=r"large|memory"):  # Pillow alone does not
+        Image.open(folder / "a.png").load()
+    picture = read_one(folder)
+    assert near(picture[:3], (255, 255, 255))
+    assert near(picture[5:], BLUE)
+
+
+def test_a_png_with_a_broken_text_is_read_and_with_a_broken_picture_named(folder):
+    text = PngInfo()
+    text.add_text("prompt", "a dog")
+    solid(RED).save(folder / "a.png", pnginfo=text)
+    data = (folder / "a.png").read_bytes()
+    (folder / "a.png").write_bytes(data.replace(b"a dog", b"a cat"))
+    assert near(read_one(folder), RED, 0)
+    at = data.index(b"IDAT") + 8
+    (folder / "b.png").write_bytes(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :])
+    assert list(read_and_told(folder)[0].broken) == ["b.png"]
+
+
+def test_a_jpeg_too_large_for_pillow_is_read_at_reduced_scale(folder, monkeypatch):
+    """What a picture of 14,000 x 13,000 pixels is for the usual limit, one of 112 x 104 is for a smaller one."""
+    image = bands(ORANGE, (30, 60, 200), length=112, across=104)
+    image.save(folder / "a.jpg")
+    image.save(folder / "b.jpg", progressive=True)  # libjpeg holds all of it at once
+    image.save(folder / "c.png")
+    bands(RED, BLUE, length=64, across=100).save(folder / "d.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_600)
+    found, said = read_and_told(folder)
+    assert found.files == ("a.jpg", "d.png")
+    assert near(found.pictures[0, :, :, :3].movedim(0, -1).int(), ORANGE, 10)
+    assert near(found.pictures[0, :, :, 5:].movedim(0, -1).int(), (30, 60, 200), 10)
+    assert list(found.broken) == ["b.jpg", "c.png"]
+    assert said == [f"skipped 2 of 4 files: {', '.join(f'{name} ({why})' for name, why in found.broken.items())}"]
+    assert all(re.fullmatch("more than .* million pixels; save a smaller copy", why) for why in found.broken.values())
+    assert read_and_told(folder, size=104)[0].files == ("d.png",)  # would not be reduced
 
 
 @pytest.mark.parametrize("size", [0, -1, 64.0, "64", None])

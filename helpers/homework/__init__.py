@@ -7,3 +7,14 @@
     archive  a thousand samples, and the archive that is handed in
     score    the local judge and its anchors
 """
+
+import os
+import shlex
+import subprocess
+import sys
+
+
+def command_line(*words: object) -> str:
+    """A command of this package as it must be typed here: with this Python, and quoted for the shell."""
+    typed = [sys.orig_argv[0], "-m", __name__, *map(str, words)]
+    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)

@@ -7,11 +7,14 @@ import sys
 import warnings
 from pathlib import Path
 
+from helpers.homework import command_line
+
 RUN = Path("runs/homework_6")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Do what the command line asks; an error that the user can mend is one sentence and an exit code of 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     warnings.showwarning = _say
     try:
@@ -19,7 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError, FloatingPointError, MemoryError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from the newest checkpoint")
+        goes_on = "goes on from the newest checkpoint" if options.command in (_train, _reader) else "begins again"
+        sys.exit(f"stopped; the same command {goes_on}:\n{command_line(*arguments)}")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -31,7 +35,8 @@ def _train(options: argparse.Namespace) -> None:
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(run.Config)}
     config = run.Config(**chosen | {"augment": tuple(options.augment)})
     with PartialState(cpu=device().type == "cpu").main_process_first():  # it fills the cache, the others find it full
-        data = _data(options, config.size)
+        learnt, _ = run.learnt_from(options.folder)
+        data = _data(options, learnt, config.size)
     losses = run.train(
         config,
         data,
@@ -43,7 +48,7 @@ def _train(options: argparse.Namespace) -> None:
     )
     if int(os.environ.get("RANK", 0)) == 0:
         last = losses[-100:]
-        print(f"{len(losses):,} steps, loss {sum(last) / len(last):.4f}. Next: python -m helpers.homework sample")
+        print(f"{len(losses):,} steps, loss {sum(last) / len(last):.4f}. Next:\n{_next(options, 'sample')}")
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -53,14 +58,16 @@ def _sample(options: argparse.Namespace) -> None:
 
     model, config, steps = run.load(options.folder)
     if steps < config.steps:
-        print(f"this model has learnt for {steps:,} of {config.steps:,} steps; train goes on with it")
+        print(f"this model has learnt for {steps:,} of {config.steps:,} steps; this goes on with it:")
+        print(_next(options, "train", *_settings(config)))
     made = archive.generate(
         model, options.n, steps=options.steps, eta=options.eta, seed=options.seed, batch=options.batch
     )
     archive.store(made, options.folder / "samples.npy")
     sheet = figures.show(to_float(made[:64]), alt="The first of the samples", columns=16)
     sheet.image.save(options.folder / "samples.png")
-    print(f"{len(made):,} faces in {options.folder / 'samples.npy'}; look at samples.png. Next: pack, and judge")
+    print(f"{len(made):,} faces in {options.folder / 'samples.npy'}; look at samples.png. Next:")
+    print(_next(options, "judge"), _next(options, "pack"), sep="\n")
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -72,7 +79,10 @@ def _pack(options: argparse.Namespace) -> None:
         return
     made = archive.restore(options.folder / "samples.npy")
     if len(made) != archive.N:
-        raise ValueError(f"the homework asks for {archive.N:,} faces, and there are {len(made):,}; sample again")
+        raise ValueError(
+            f"the homework asks for {archive.N:,} faces, and there are {len(made):,}; "
+            f"`{_next(options, 'sample')}` makes them"
+        )
     path = options.folder / "submission.tgz"
     quality = archive.pack(made, path)
     print(
@@ -87,7 +97,7 @@ def _judge(options: argparse.Namespace) -> None:
         made = archive.read(options.archive, size=options.size)
     else:
         made = archive.restore(options.folder / "samples.npy")
-    judge = score.Judge(_data(options, made.shape[-1]))
+    judge = score.Judge(_judged_against(options, made.shape[-1]))
     quality = archive.quality_that_fits(made)
     print(score.table({"these samples": judge.score(made), **judge.anchors(quality, len(made))}))
     if options.cascade:
@@ -107,10 +117,53 @@ def _reader(options: argparse.Namespace) -> None:
     score.make_reader()
 
 
-def _data(options: argparse.Namespace, size: int):
+def _data(options: argparse.Namespace, learnt: dict[str, str | int] | None, size: int):
+    """The pictures that the options name; without them what the run learnt from; without that cartoon faces."""
     from helpers.homework import data
 
-    return data.load(options.data, size, options.faces)
+    if options.data:
+        return data.load(options.data, size)
+    if options.faces:
+        return data.load(n=options.faces, size=size)
+    try:
+        return data.load(**learnt or {}, size=size)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} The run learnt from it; if it was moved, name it with --data.") from error
+
+
+def _judged_against(options: argparse.Namespace, size: int):
+    """The pictures that the run learnt from. An archive may be anybody's, and be judged against any that are named."""
+    from helpers.homework import run
+
+    learnt, fingerprint = run.learnt_from(options.folder)
+    found = _data(options, learnt, size)
+    named = options.data or options.faces
+    if fingerprint not in (None, found.fingerprint) and not (options.archive and named):
+        there = f" of {learnt['folder']}" if learnt and "folder" in learnt else ""
+        raise ValueError(
+            f"the run in {options.folder} learnt from other pictures, {fingerprint}{there}, and these are "
+            f"{found.fingerprint}: the figures would mean nothing. Name those it learnt from with --data or --faces"
+        )
+    print("judged against", found.source.get("folder", f"{len(found.pictures):,} cartoon faces"))
+    return found
+
+
+def _next(options: argparse.Namespace, name: str, *more: object) -> str:
+    return command_line(name, "--folder", options.folder, *more)
+
+
+def _settings(config) -> list[object]:
+    """The options of ``train`` that are not as usual."""
+    words = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value != field.default:
+            words += [_option(field.name), *(value if isinstance(value, tuple) else [value])]
+    return words
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,13 +179,14 @@ def _parser() -> argparse.ArgumentParser:
         if name != "reader":
             made.add_argument("--folder", type=Path, default=RUN, help="the folder of the run")
         if name in ("train", "judge"):
-            made.add_argument("--data", type=Path, help="a folder of faces; without one, cartoon faces")
-            made.add_argument("--faces", type=int, default=10_000, help="how many cartoon faces")
+            usual = "without --data and --faces what the run learnt from, and at first 10,000 cartoon faces"
+            made.add_argument("--data", type=Path, help=f"a folder of faces; {usual}")
+            made.add_argument("--faces", type=int, help="how many cartoon faces")
         return made
 
     train = command("train", _train, "train, or go on with a training that was broken off")
     for field in dataclasses.fields(Config):
-        name, several = f"--{field.name.replace('_', '-')}", isinstance(field.default, tuple)
+        name, several = _option(field.name), isinstance(field.default, tuple)
         kind = {"type": str, "nargs": "*"} if several else {"type": type(field.default)}
         train.add_argument(name, default=field.default, help=field.metadata["help"], **kind)
     train.add_argument("--accumulate", type=int, default=1, help="parts of a batch, one after the other: saves memory")

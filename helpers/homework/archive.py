@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from helpers.homework import command_line
 from helpers.homework.run import CAPTION
 from helpers.models.diffusion import Diffusion
 from helpers.pictures import to_uint8
@@ -75,11 +76,12 @@ def restore(path: Path) -> Tensor:
         ValueError: the file is damaged.
     """
     if not path.exists():
-        raise FileNotFoundError(f"there is no {path}; `python -m helpers.homework sample` makes it")
+        raise FileNotFoundError(f"there is no {path}; `{command_line('sample', '--folder', path.parent)}` makes it")
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False))
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged; `python -m helpers.homework sample` makes it again") from error
+        again = command_line("sample", "--folder", path.parent)
+        raise ValueError(f"{path} is damaged; `{again}` makes it again") from error
 
 
 def names(n: int = N) -> list[str]:

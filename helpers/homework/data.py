@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -30,11 +31,13 @@ class Faces:
     Attributes:
         pictures: ``(n, 3, size, size)`` uint8; of a folder they are memory-mapped.
         training, held_out: which rows are for what, int64.
+        source: what ``load`` was asked for, beside the size; None if it was not ``load`` that made them.
     """
 
     pictures: Tensor
     training: Tensor
     held_out: Tensor
+    source: dict[str, str | int] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -62,19 +65,20 @@ def load(folder: str | Path | None = None, size: int = 64, n: int = 10_000, cach
         FileNotFoundError, NotADirectoryError, ValueError: no such folder, or no picture in it that can be read.
     """
     if folder is not None:
-        return split(from_folder(folder, size, cache).pictures)
+        source = {"folder": os.path.abspath(os.path.expanduser(folder))}
+        return split(from_folder(folder, size, cache).pictures, source)
     pictures, _ = faces.dataset(n, size)
     pictures[::2] = pictures[::2].flip(-1)
-    return split(pictures)
+    return split(pictures, {"n": n})
 
 
-def split(pictures: Tensor) -> Faces:
+def split(pictures: Tensor, source: dict[str, str | int] | None = None) -> Faces:
     """Keep a fifth of the pictures ``(n, 3, s, s)``, uint8, for the judge, and no more than it needs."""
     if len(pictures) < 10:
         raise ValueError(f"{len(pictures)} pictures are too few to learn from; there should be thousands")
     rows = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
     apart = min(2 * JUDGED, len(pictures) // 5)
-    return Faces(pictures, training=rows[apart:], held_out=rows[:apart])
+    return Faces(pictures, training=rows[apart:], held_out=rows[:apart], source=source)
 
 
 @dataclasses.dataclass

@@ -1,7 +1,8 @@
 """A training that may be killed at any moment, on one process or many.
 
-The folder of a run holds the newest checkpoint and the one before it, ``curve.png``, a picture of samples for every
-twentieth of the way, and logs for TensorBoard. The same command goes on where a broken run stopped.
+The folder of a run holds the newest checkpoint and the one before it, ``curve.png``, a sheet of samples for every
+twentieth of the way, or fewer in a short run, and logs for TensorBoard. The same command goes on where a broken run
+stopped.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from helpers import faces, figures
+from helpers.homework import command_line
 from helpers.homework.data import Dice, Faces, augment, throw
 from helpers.models.diffusion import Diffusion, cosine_schedule, linear_schedule
 from helpers.pictures import device, to_float
@@ -30,7 +32,8 @@ CAPTION = faces.LANGUAGE.captions[0]  # "a face": the homework asks for faces, a
 SCHEDULES = {"cosine": cosine_schedule, "linear": linear_schedule}
 SAVE_EVERY = 45.0  # seconds; with a step and the writing, a killed run loses less than a minute
 KEPT = 2  # checkpoints
-SHOWN = 20  # sheets of samples in a run
+SHEETS = 20  # of samples in a run, at most
+SHEET_EVERY = 500  # steps, at least: a sheet takes the time of some ten, and in a short run would take most of it
 
 
 def _said(default: Any, words: str) -> Any:
@@ -151,7 +154,7 @@ def train(
     optimizers = optimizers_of(network, config.lr, config.muon_lr, {})
     state = {"network": network, "average": average, **{type(o).__name__: o for o in optimizers}}
     highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    about = {"config": dataclasses.asdict(config), "pictures": data.fingerprint}
+    about = {"config": dataclasses.asdict(config), "pictures": data.fingerprint, "source": data.source}
     losses = _resume(folder, state, about)
     accelerator.wait_for_everyone()  # nobody may prune a checkpoint that another still reads
     model.train()
@@ -236,7 +239,7 @@ class _Journal:
             recent = sum(losses[-20:]) / 20
             bar.set_postfix_str(f"loss {recent:.4f}", refresh=False)
             self.board.add_scalar("loss", recent, done)
-        if done * SHOWN // steps > (done - 1) * SHOWN // steps:
+        if done % max(SHEET_EVERY, math.ceil(steps / SHEETS)) == 0 or done == steps:
             self._show(losses, averaged)
 
     def _show(self, losses: list[float], averaged: Diffusion) -> None:
@@ -276,12 +279,24 @@ def load(folder: str | Path) -> tuple[Diffusion, Config, int]:
     """
     stored = _newest(Path(folder))
     if stored is None:
-        raise FileNotFoundError(f"{folder} holds no checkpoint; `python -m helpers.homework train` makes one")
+        raise FileNotFoundError(
+            f"{folder} holds no checkpoint; `{command_line('train', '--folder', folder)}` makes one"
+        )
     config = _config(stored["config"])
     model = build(config)
     weights = {name.removeprefix("module."): value for name, value in stored["average"].items() if "." in name}
     model.load_state_dict(weights)
     return model.to(device()).eval().requires_grad_(False), config, len(stored["losses"])
+
+
+def learnt_from(folder: str | Path) -> tuple[dict[str, str | int] | None, str | None]:
+    """The ``source`` and the ``fingerprint`` of the pictures that a run learnt from, as far as they are known.
+
+    Raises:
+        ValueError: all checkpoints are damaged.
+    """
+    stored = _newest(Path(folder)) or {}
+    return stored.get("source"), stored.get("pictures")  # older runs have no source, and an empty folder has neither
 
 
 def _config(fields: dict[str, Any]) -> Config:

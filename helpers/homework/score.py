@@ -30,6 +30,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from helpers import faces
+from helpers.homework import command_line
 from helpers.homework.archive import jpeg
 from helpers.homework.data import JUDGED, Faces
 from helpers.pictures import CACHE, to_float
@@ -88,7 +89,7 @@ def reader() -> FaceReader:
         FileNotFoundError: it is missing.
     """
     if not WEIGHTS.exists():
-        raise FileNotFoundError(f"{WEIGHTS} is missing; `python -m helpers.homework reader` makes it")
+        raise FileNotFoundError(f"{WEIGHTS} is missing; `{command_line('reader')}` makes it")
     network = FaceReader()
     # The counters of batch normalisation are not stored.
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}, strict=False)
