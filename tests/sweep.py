@@ -42,7 +42,7 @@ INSTRUCTIONS = {
     "the oldest": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 }
 CONDITIONS = list(itertools.product(THREADS, INSTRUCTIONS, (False, True)))  # twelve rounds meet each of them once
-SEED = re.compile(r"manual_seed\(|\bseed=(?=\d)|\brandom_state=(?=\d)")
+SEED = re.compile(r"manual_seed\(|\bseed=(?=\d)|\brandom_state=(?=\d)")  # what is named stays as it is
 
 
 def conditions(round_: int) -> dict:
@@ -105,10 +105,18 @@ def run_tests(path: Path, by: int, environment: dict[str, str]) -> dict:
     return {"tests": len([case for case in cases if case.find("skipped") is None]), "failed": failed}
 
 
+def digest(path: Path) -> str:
+    """Changes with the code of a notebook or of a file of tests."""
+    if path.suffix == ".ipynb":
+        code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    else:
+        code = path.read_text(encoding="utf-8")
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
 def run(path: Path, round_: int) -> None:
     """One notebook or file of tests in one round, unless that was done before."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    kept = FOUND / f"{path.stem}-{round_}-{digest}.json"
+    kept = FOUND / f"{path.stem}-{round_}-{digest(path)}.json"
     if kept.exists():
         return
     under = conditions(round_)
@@ -132,9 +140,8 @@ def machine() -> str:
 
 def table() -> dict:
     """Count what was run of the files as they are now, on this machine and on those whose results lie beside them."""
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in UNITS}
-    kept = [path for path in sorted(FOUND.glob("*.json"))]
-    rows = [(path, json.loads(path.read_text())) for path in kept]
+    digests = {path.name: digest(path) for path in UNITS}
+    rows = [(path, json.loads(path.read_text())) for path in sorted(FOUND.glob("*.json"))]
     rows = [row for path, row in rows if path.stem.endswith(digests.get(row["file"], "none"))]
     failures = [
         {"file": row["file"], "where": where, "why": why, **{key: row[key] for key in conditions(0)}}
