@@ -6,7 +6,7 @@ else
 BIN := .venv/bin
 endif
 RUN := $(BIN)/python -m
-TESTS := $(RUN) pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+TESTS := $(RUN) pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
