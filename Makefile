@@ -28,11 +28,11 @@ run: tests       ## execute all notebooks and store their outputs (NB=notebooks/
 	$(RUN) tests.execute $(NB)
 
 lint: tests      ## check the style of code and notebooks
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(RUN) ruff check . && $(RUN) ruff format --check .
 
-# No hashes in the lock: torch from its own index, for machines without an NVIDIA card, has others.
-lock: pyproject.toml  ## choose the versions of requirements.lock anew (needs uv; ARGS=--upgrade for the newest)
-	uv pip compile --quiet --no-annotate --universal --python-version 3.11 --extra test --custom-compile-command "make lock" \
+lock:            ## choose the versions of requirements.lock anew (needs uv; ARGS=--upgrade for the newest)
+	uv pip compile --quiet --no-annotate --universal --python-version 3.11 --all-extras --custom-compile-command \
+		"make lock (no hashes: torch for machines without an NVIDIA card, from its own index, has others)" \
 		$(ARGS) pyproject.toml --output-file requirements.lock
 
 checkpoints: lessons  ## train again whatever data/checkpoints holds
@@ -84,4 +84,4 @@ lessons:
 tests:
 	@$(PYTHON) helpers/install.py test
 
-.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lessons tests
+.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lock lessons tests

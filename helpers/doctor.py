@@ -15,6 +15,8 @@ import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from helpers import install, lab
+
 ROOT = Path(__file__).parent.parent
 GB = 1e9
 MEMORY_GB, FREE_GB = 4, 1.5  # lesson 2 takes 2 GB, some of which the kernel that asks has already; a browser about 1
@@ -87,7 +89,7 @@ def examine() -> Report:
             cores(os.cpu_count() or 1),
             main_memory(memory.total / GB, memory.available / GB),
             disk(shutil.disk_usage(ROOT).free / GB),
-            accelerator(seen, card=shutil.which("nvidia-smi") is not None),
+            accelerator(seen, card=install.has_nvidia()),
             browser(),
             threads(torch.get_num_threads(), os.cpu_count() or 1),
             weights(WEIGHTS),
@@ -162,10 +164,10 @@ def accelerator(seen: str, card: bool) -> Finding:
 
 def browser() -> Finding:
     """The browser in which JupyterLab will open. One that is not here will do as well."""
-    try:
+    if lab.browser_here(os.environ):
         controller = webbrowser.get()
         found = getattr(controller, "name", "") or type(controller).__name__
-    except webbrowser.Error:
+    else:
         found = "none on this machine; open the address that JupyterLab prints in Firefox, Chrome, Edge or Safari"
     return Finding("browser", Path(found).name if os.sep in found else found, True)
 

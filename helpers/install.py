@@ -2,7 +2,8 @@
 
 ``python helpers/install.py test`` installs what the tests need too. It runs before anything is installed, on whatever
 Python there is. So it uses the standard library only, and no syntax that an old Python would trip over before it could
-be told that it is too old. Safe to run again: what is there is left alone, and a folder that has moved is mended.
+be told that it is too old. Safe to run again: what is there is left alone, and a folder that has moved is mended. A
+``.venv`` that is a link to the environment of another copy of the course is used as it is.
 """
 
 import hashlib
@@ -37,20 +38,23 @@ def problem(version=sys.version_info, free_bytes=None, small=False):
     return None
 
 
-def state(extras):
-    """What an environment must have been made from to be still right: the folder it is in, the lists, the extras."""
+def state(extras, version):
+    """What an environment must have been made from to be still right: its folder, its Python, the lists, the extras."""
     lists = b""
     for name in ("pyproject.toml", os.path.basename(LOCK)):
         with open(os.path.join(ROOT, name), "rb") as file:
             lists += file.read()
-    newest = bool(os.environ.get("NEWEST"))
-    return {"root": ROOT, "lists": hashlib.sha256(lists).hexdigest(), "extras": extras, "newest": newest}
+    return {
+        "root": os.path.realpath(ROOT),
+        "python": version,
+        "lists": hashlib.sha256(lists).hexdigest(),
+        "extras": extras,
+        "newest": bool(os.environ.get("NEWEST")),
+    }
 
 
 def made():
-    """What the environment that is there was made from; nothing where there is none, or its Python is gone."""
-    if not os.path.exists(python_of(VENV)):
-        return {}
+    """What the environment that is there was made from, as its stamp says; nothing where there is no stamp of ours."""
     try:
         with open(os.path.join(VENV, "ready")) as stamp:
             found = json.load(stamp)
@@ -64,9 +68,30 @@ def python_of(venv):
     return os.path.join(venv, "Scripts" if os.name == "nt" else "bin", "python" + (".exe" if os.name == "nt" else ""))
 
 
+def asked(question):
+    """What the Python of the environment prints, a list of words; None where it does not run."""
+    command = [python_of(VENV), "-I", "-c", question]
+    try:
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().split()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def version_there():
+    """The version of the Python of the environment; None where there is none, or where it was removed or renamed."""
+    words = asked("import sys; print(*sys.version_info[:2])")
+    return words and list(map(int, words))
+
+
+def torch_there():
+    """The version of torch that is installed, such as 2.14.1+cpu for the small one; None where there is none."""
+    words = asked("import importlib.metadata; print(importlib.metadata.version('torch'))")
+    return words and words[0]
+
+
 def has_nvidia():
     """Whether there is a driver for an NVIDIA card."""
-    return os.path.exists("/proc/driver/nvidia") or shutil.which("nvidia-smi") is not None
+    return any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/nvidia0"))) or shutil.which("nvidia-smi") is not None
 
 
 def answers(index=CPU_INDEX, seconds=PATIENCE):
@@ -80,10 +105,15 @@ def answers(index=CPU_INDEX, seconds=PATIENCE):
         return False
 
 
-def wants_small_torch(system=sys.platform):
-    """Whether to take torch without NVIDIA's libraries, and why, as a sentence for the learner."""
-    if not system.startswith("linux"):
-        return False, ""  # there the ordinary torch is small
+def wants_small_torch(there, system):
+    """Whether to take torch without NVIDIA's libraries, and why, as a sentence for the learner.
+
+    Args:
+        there: the version of torch that is installed, or None. An ordinary one stays, and so does a small one.
+        system: ``sys.platform``.
+    """
+    if there or not system.startswith("linux"):  # elsewhere the ordinary torch is small
+        return bool(there) and there.endswith("+cpu"), ""
     if has_nvidia():
         return False, "There is an NVIDIA card: torch comes with NVIDIA's libraries, about 3 GB to download."
     if not answers():
@@ -94,59 +124,68 @@ def wants_small_torch(system=sys.platform):
     return True, "No NVIDIA card here: the small torch is taken, about 200 MB to download."
 
 
-def installer():
-    """The commands that make an environment and install into it: uv's where it is there, else pip's."""
+def installer(there):
+    """The commands that make an environment and install into it: uv's where it is there, else pip's.
+
+    Args:
+        there: whether the environment has a Python already. Then the first command is the one that brings pip, or none.
+    """
     uv = shutil.which("uv")
     if uv:
-        return [uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", sys.executable, VENV], [
-            uv,
-            "pip",
-            "install",
-            "--python",
-            python_of(VENV),
-        ]
-    pip = [python_of(VENV), "-m", "pip", "install", "--disable-pip-version-check", "--no-warn-script-location"]
-    return [sys.executable, "-m", "venv", VENV], pip
+        # It stops where it cannot keep what it downloads; pip only says so.
+        kept = [] if os.access(os.path.expanduser("~"), os.W_OK) or os.environ.get("UV_CACHE_DIR") else ["--no-cache"]
+        make = [uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", sys.executable, VENV, *kept]
+        return [] if there else make, [uv, "pip", "install", "--python", python_of(VENV), *kept]
+    make = [sys.executable, "-m", "venv", VENV]
+    if there:  # with this Python or with another; if making it was broken off, pip is not there yet
+        make = [] if asked("import pip; print(pip.__version__)") else [python_of(VENV), "-m", "ensurepip"]
+    return make, [python_of(VENV), "-m", "pip", "install", "--disable-pip-version-check", "--no-warn-script-location"]
 
 
 def main(arguments):
     """Make the environment, or see that it is there. Ends with a plain sentence and exit code 1 where that fails."""
-    there = made()
-    extras = sorted(set(arguments) | set(there.get("extras", [])))
-    wanted = state(extras)
-    if there == wanted:
+    if os.path.islink(VENV):
         return
-    moved = there and dict(there, root=ROOT) == wanted
-    small, why = (False, "") if there else wants_small_torch()
-    sentence = problem(small=small)
-    if sentence:
-        sys.exit(sentence)
-    make, install = installer()
+    there, version = made(), version_there()
+    if there.get("python", version) != version:
+        version = None  # its packages are those of a Python that is gone
+    extras = sorted(set(arguments) | set(there.get("extras", [])))
+    wanted = state(extras, version or list(sys.version_info[:2]))
+    if version and there == wanted:
+        return
+    make, install = installer(version)
+    course = ["-e", ROOT + ("[%s]" % ",".join(extras) if extras else "")]
+    moved = version and dict(there, root=wanted["root"]) == wanted
     if moved:
         print("The folder has moved: telling .venv where it is now.", flush=True)
-        install = [*install, "--no-deps"]
-    elif there:
-        print("The list of packages has changed: bringing .venv up to date.", flush=True)
-    else:
-        print("Setting up the course in .venv, once; it takes some minutes. " + why, flush=True)
-        if os.path.isdir(VENV) and not os.path.exists(python_of(VENV)):
-            shutil.rmtree(VENV)  # its Python was removed or renamed
-        if subprocess.call(make):
-            sys.exit("Python could not make a virtual environment. On Debian and Ubuntu: sudo apt install python3-venv")
-    locked = [] if wanted["newest"] or moved else ["-c", LOCK]
-    if small and subprocess.call([*install, "--no-deps", "--index-url", CPU_INDEX, *locked, "torch", "torchvision"]):
-        print("The small torch could not be had; the ordinary one follows, about 3 GB to download.", flush=True)
-    course = ROOT + ("[%s]" % ",".join(extras) if extras else "")
-    if subprocess.call([*install, *locked, "-e", course]):
-        sys.exit(
-            "The packages could not be installed; the lines above say why. Most often there is no network or the disk "
-            "is full. Mend that and run the same command again: what is there already is kept."
-        )
+    # Without isolation nothing is downloaded: torch has brought setuptools along.
+    if not moved or subprocess.call([*install, "--quiet", "--no-deps", "--no-build-isolation", *course]):
+        install_all(version, make, install if wanted["newest"] else [*install, "-c", LOCK], course)
     stamp = os.path.join(VENV, "ready")
     with open(stamp + ".partial", "w") as partial:
         json.dump(wanted, partial)
     os.replace(stamp + ".partial", stamp)
     print("Ready.")
+
+
+def install_all(version, make, install, course):
+    """Bring in whatever is not there: the environment if it has no version of Python, torch, and all the rest."""
+    small, why = wants_small_torch(version and torch_there(), sys.platform)
+    sentence = problem(version or sys.version_info, small=small)
+    if sentence:
+        sys.exit(sentence)
+    print("Setting up the course in .venv; the first time it takes some minutes. " + why, flush=True)
+    if not version and os.path.isdir(VENV):
+        shutil.rmtree(VENV)
+    if make and subprocess.call(make):
+        sys.exit("Python could not make a virtual environment. On Debian and Ubuntu: sudo apt install python3-venv")
+    if small and subprocess.call([*install, "--no-deps", "--index-url", CPU_INDEX, "torch", "torchvision"]):
+        print("The small torch could not be had; the ordinary one follows, about 3 GB to download.", flush=True)
+    if subprocess.call([*install, *course]):
+        sys.exit(
+            "The packages could not be installed; the lines above say why. Most often there is no network or the disk "
+            "is full. Mend that and run the same command again: what is there already is kept."
+        )
 
 
 if __name__ == "__main__":

@@ -1,108 +1,120 @@
 """Open the course in JupyterLab: ``python -m helpers.lab``, or ``make lab``, starts a server and says where it is.
 
-It listens on this machine alone, and lets in whoever has its token, which is part of the address.
+It listens on this machine alone, and lets in whoever has its token, which is part of the address. What else stands on
+the command line is handed on to JupyterLab, such as ``--port=9000``.
 """
 
+import argparse
 import contextlib
-import json
 import os
 import secrets
-import subprocess
+import signal
 import sys
 import tempfile
-import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FIRST = "notebooks/00_start_here.ipynb"
+FIRST = "lab/tree/notebooks/00_start_here.ipynb"
 HOST = "127.0.0.1"
 OPTIONS = [
-    "--no-browser",  # we open it ourselves, where there is one
-    f"--ServerApp.ip={HOST}",
-    "--ServerApp.answer_yes=True",  # Ctrl-C ends it without a question
-    "--ServerApp.contents_manager_class=helpers.contents.CourseContents",
+    "--allow-root",  # in a container, a codespace or on a rented machine one is root
+    "--ServerApp.log_level=ERROR",
+    "--LabApp.log_level=ERROR",
+    "--ServerApp.contents_manager_class=helpers.server.CourseContents",
+    "--AsyncMappingKernelManager.kernel_manager_class=helpers.server.CourseKernel",
     "--LabApp.news_url=None",  # no network at run time
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    f"--LabApp.default_url=/{FIRST}",
     f"--ServerApp.root_dir={ROOT}",
 ]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Start the server, say where it is, and wait until it ends.
 
     Args:
-        arguments: handed on to JupyterLab, such as ``--port=9000``.
-
-    Returns:
-        The exit code.
+        arguments: ``--ip``, and whatever else JupyterLab knows.
     """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ip", default=HOST)
+    known, others = parser.parse_known_args(arguments)
     token = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as folder:
-        runtime, log = Path(folder), Path(folder) / "lab.log"
-        environment = with_home(os.environ, runtime) | {"JUPYTER_RUNTIME_DIR": folder, "JUPYTER_TOKEN": token}
-        root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        command = [sys.executable, "-m", "jupyterlab", *OPTIONS, *root, *arguments]
-        with log.open("wb") as written:  # it says much that is no news to a learner
-            server = subprocess.Popen(command, env=environment, stdout=written, stderr=subprocess.STDOUT)
-        try:
-            port = wait_for_port(server, runtime)
-            if port is not None:
-                say_where(f"http://{HOST}:{port}/lab/tree/{FIRST}?token={token}", port)
-            if server.wait() != 0:
-                sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
-                print("JupyterLab has ended by itself; the lines above say why.", file=sys.stderr)
-            return server.returncode
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            server.terminate()  # it shuts its kernels down
-            with contextlib.suppress(KeyboardInterrupt):
-                server.wait()
+    options = [*OPTIONS, f"--ServerApp.ip={known.ip}", f"--IdentityProvider.token={token}", *others]
+    if not browser_here(os.environ):
+        options.append("--no-browser")
+    with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as spare:
+        os.environ.update(folders(os.environ, Path(os.path.expanduser("~")), Path(spare)))
+        # It checks a kind of web address that JupyterLab never asks about, and takes half of the start to import.
+        sys.modules["rfc3987_syntax"] = None
+        with contextlib.suppress(KeyboardInterrupt):
+            from jupyterlab.labapp import LabApp
+
+            server = LabApp.initialize_server(options)
+            end_at_once()
+            # The loop calls this once it runs, and with it the server.
+            server.io_loop.add_callback(say_where, server.port, token, server.open_browser)
+            server.start()
 
 
-def with_home(environment: Mapping[str, str], spare: Path) -> dict[str, str]:
-    """The environment, with another home where that of the user cannot be written to.
+def end_at_once() -> None:
+    """Let Ctrl-C and a closed terminal end the server as SIGTERM does: without a question, and its kernels with it."""
+    for name in ("SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.getsignal(signal.SIGTERM))
 
-    Jupyter, IPython and matplotlib keep settings at home, and stop or complain where they cannot.
+
+def folders(environment: Mapping[str, str], home: Path, spare: Path) -> dict[str, str]:
+    """The variables that name the folders of Jupyter, IPython and matplotlib, where those at home will not do.
+
+    What JupyterLab hands to the browser always lies with the course: a browser from a snap, such as Ubuntu's, sees no
+    hidden folder.
+
+    Args:
+        home: the user's home; it need not exist.
+        spare: a folder for what can be kept neither at home nor with the course.
     """
-    home = Path(os.path.expanduser("~"))
-    if home.is_dir() and os.access(home, os.W_OK):
-        return dict(environment)
-    kept = ROOT / "data" / "cache" / "home"
+    kept = ROOT / "data" / "cache" / "jupyter"
     try:
-        kept.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)  # the token is in there
     except OSError:
         kept = spare
-    return dict(environment) | {"HOME": str(kept)}
+    if not os.access(kept, os.W_OK):
+        kept = spare
+    at_home = {
+        "JUPYTER_CONFIG_DIR": [".jupyter"],
+        "JUPYTER_DATA_DIR": [".local/share/jupyter", "Library/Jupyter"],
+        "IPYTHONDIR": [".ipython"],
+        "MPLCONFIGDIR": [".config/matplotlib", ".cache/matplotlib", ".matplotlib"],
+    }
+    wrong = [name for name, places in at_home.items() if not all(can_be_kept(home / place, home) for place in places)]
+    return {n: str(kept / n.lower()) for n in ["JUPYTER_RUNTIME_DIR", *wrong] if n not in environment}
 
 
-def wait_for_port(server: subprocess.Popen, runtime: Path) -> int | None:
-    """The port on which the server listens, from the file that it writes when it is ready; None if it ends before."""
-    while server.poll() is None:
-        for file in runtime.glob("jpserver-*.json"):
-            with contextlib.suppress(ValueError, KeyError):  # it is being written
-                return json.loads(file.read_text(encoding="utf-8"))["port"]
-        time.sleep(0.02)
-    return None
+def can_be_kept(folder: Path, home: Path) -> bool:
+    """Whether a folder below an existing home can be written to or, if it is not there, made."""
+    nearest = next((place for place in (folder, *folder.parents) if place.exists()), home)
+    return home.is_dir() and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
-def say_where(address: str, port: int) -> None:
-    """Open a browser if there is one. Print how the server is reached and, as the last line, its address."""
+def say_where(port: int, token: str, opens: bool) -> None:
+    """Print how the server is reached and, as the last line, its address."""
     print("JupyterLab runs until you press Ctrl-C here.")
-    if browser_here(os.environ):
+    if opens:
         print("It opens in your browser. If it does not, open this address there:")
-        webbrowser.open(address)
     else:
         print(elsewhere(os.environ, port))
-    print(f"\n    {address}\n", flush=True)
+    print(f"\n    http://{HOST}:{port}/{FIRST}?token={token}\n", flush=True)
 
 
 def browser_here(environment: Mapping[str, str], system: str = sys.platform) -> bool:
     """Whether a browser can open a window on this machine."""
     if system.startswith("linux") and not any(environment.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
         return False  # all there could be is a browser for terminals
+    if system == "darwin" and environment.get("SSH_CONNECTION"):
+        return False  # the window would open in front of nobody
     try:
         webbrowser.get()
     except webbrowser.Error:
@@ -121,11 +133,12 @@ def elsewhere(environment: Mapping[str, str], port: int) -> str:
         )
     if any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")) or environment.get("CODESPACES"):
         return (
-            f"This is a container. Forward port {port}: VS Code and Codespaces do it under Ports; docker does it for a "
-            "container started with `--network host`.\nThen open this address in your browser:"
+            f"This is a container. Forward port {port}: VS Code and Codespaces do it under Ports. For docker, start "
+            f"the container with\n\n    docker run -p {HOST}:{port}:{port} ...\n\nand the course in it with "
+            "`make lab ARGS=--ip=0.0.0.0`. Then open this address in your browser:"
         )
     return "There is no browser here. Open this address in one on this machine:"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

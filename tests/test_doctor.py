@@ -78,6 +78,7 @@ def test_a_machine_without_a_browser_may_be_looked_at_from_another(monkeypatch):
     monkeypatch.setattr(webbrowser, "get", no_browser)
     assert "none on this machine; open the address" in doctor.browser().found
     monkeypatch.setattr(webbrowser, "get", lambda using=None: webbrowser.GenericBrowser("/usr/bin/firefox"))
+    monkeypatch.setenv("BROWSER", "firefox")  # a window to open it in
     assert doctor.browser().found == "firefox"
 
 

@@ -1,6 +1,7 @@
 """The set-up says in one plain sentence what stands in its way, takes what is small, and notices what has changed."""
 
 import http.server
+import importlib.metadata
 import json
 import os
 import shutil
@@ -21,16 +22,21 @@ def set_up(monkeypatch, tmp_path):
     for name in ("pyproject.toml", "requirements.lock"):
         (root / name).write_text(name)
     calls, fails = [], []
-    there = install.python_of(".venv")
 
     def call(command):
         calls.append(" ".join(command))
-        python = os.path.join(install.ROOT, there)
+        python = install.python_of(install.VENV)
         os.makedirs(os.path.dirname(python), exist_ok=True)
         open(python, "w").close()
         return int(any(word in calls[-1] for word in fails))
 
+    def asked(question):
+        if os.path.exists(install.python_of(install.VENV)):
+            return next(words for name, words in run.there.items() if name in question)
+        return None
+
     monkeypatch.setattr(subprocess, "call", call)
+    monkeypatch.setattr(install, "asked", asked)
     monkeypatch.setattr(install, "has_nvidia", lambda: False)
     monkeypatch.setattr(install, "answers", lambda: False)
     monkeypatch.delenv("NEWEST", raising=False)
@@ -46,6 +52,8 @@ def set_up(monkeypatch, tmp_path):
         return list(calls)
 
     run.root = root
+    run.there = {"version_info": ["3", "12"], "torch": ["2.14.1"], "pip": ["25.0"]}  # once it is made
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
     return run
 
 
@@ -82,48 +90,106 @@ def test_a_changed_list_is_installed_and_newest_ignores_the_lock(set_up, monkeyp
     assert "-c" not in newest.split()
 
 
-def test_a_folder_that_has_moved_is_mended_and_not_made_anew(set_up, capsys):
+def test_a_folder_that_has_moved_is_mended_without_a_network_and_not_made_anew(set_up, capsys):
     set_up("test")
     moved = set_up.root.with_name("lessons 漢字")
     set_up.root.rename(moved)
     (mended,) = set_up(folder=moved)
-    assert mended.endswith(f"-e {moved}[test]")
-    assert "--no-deps" in mended
+    assert mended.endswith(f"--no-deps --no-build-isolation -e {moved}[test]")
     assert "has moved" in capsys.readouterr().out
     assert set_up(folder=moved) == []
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(set_up):
+def test_a_folder_that_has_moved_and_cannot_be_mended_so_is_set_up_again(set_up):
     set_up()
-    os.remove(install.python_of(install.VENV))
+    moved = set_up.root.with_name("lessons")
+    set_up.root.rename(moved)
+    _, full = set_up(folder=moved, failing=["--no-build-isolation"])
+    assert full.endswith(f"-c {moved / 'requirements.lock'} -e {moved}")
+    assert set_up(folder=moved) == []
+
+
+@pytest.mark.parametrize("found", [None, ["3", "13"]], ids=["gone", "another"])
+def test_an_environment_whose_python_is_gone_is_made_anew(set_up, found):
+    set_up()
     rest = set_up.root / ".venv" / "rest"
     rest.touch()
-    assert len(set_up()) == 2
+    set_up.there["version_info"] = found
+    make, _ = set_up()
+    assert "-m venv" in make
     assert not rest.exists()
 
 
-@pytest.mark.parametrize("stamp", ["installed from pyproject.toml\n", '{"root": 1', "[]"])
+@pytest.mark.parametrize("stamp", ["installed from pyproject.toml\n", '{"root": 1', "[]", '{"root": "/before"}'])
 def test_an_environment_without_our_stamp_is_installed_into(set_up, stamp):
     set_up()
     (set_up.root / ".venv" / "ready").write_text(stamp)
-    assert len(set_up()) == 2
-    assert json.loads((set_up.root / ".venv" / "ready").read_text())["extras"] == []
+    set_up.there["version_info"] = ["3", "13"]  # whoever made it may have had another Python
+    (lessons,) = set_up()
+    assert lessons.endswith(f"-e {set_up.root}")
+    assert json.loads((set_up.root / ".venv" / "ready").read_text())["python"] == [3, 13]
+    assert set_up() == []
+
+
+def test_an_environment_that_was_broken_off_before_it_had_pip_gets_it(set_up):
+    with pytest.raises(SystemExit, match="python3-venv"):
+        set_up(failing=["-m venv"])
+    set_up.there["pip"] = None
+    pip, _ = set_up()
+    assert pip.endswith("-m ensurepip")
+
+
+def test_an_environment_with_an_old_python_is_told_so(set_up):
+    set_up()
+    (set_up.root / ".venv" / "ready").unlink()
+    set_up.there["version_info"] = ["3", "9"]
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer, and this is 3\.9"):
+        set_up()
+
+
+def test_nothing_is_installed_into_the_environment_of_another_copy(set_up, tmp_path):
+    set_up()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    try:
+        (copy / ".venv").symlink_to(set_up.root / ".venv", target_is_directory=True)
+    except OSError:
+        pytest.skip("this user may make no links")
+    assert set_up("test", folder=copy) == []
+    assert set_up() == []
+
+
+def test_a_python_is_asked_what_it_has(monkeypatch, tmp_path):
+    monkeypatch.setattr(install, "VENV", sys.prefix)
+    assert install.version_there() == list(sys.version_info[:2])
+    assert install.torch_there() == importlib.metadata.version("torch")
+    assert install.asked("import no_such_module") is None
+    monkeypatch.setattr(install, "VENV", str(tmp_path))
+    assert install.version_there() is install.torch_there() is None
 
 
 def test_the_small_torch_is_taken_where_its_index_answers(set_up, monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(install, "wants_small_torch", lambda: (True, "Small."))
+    monkeypatch.setattr(install, "answers", lambda: True)
     _, torch, rest = set_up()
-    assert f"--no-deps --index-url {install.CPU_INDEX}" in torch
-    assert torch.endswith("torch torchvision")
+    assert torch.endswith(f"-c {install.LOCK} --no-deps --index-url {install.CPU_INDEX} torch torchvision")
     assert install.CPU_INDEX not in rest
-    assert "Small." in capsys.readouterr().out
+    assert "the small torch is taken" in capsys.readouterr().out
 
 
 def test_a_small_torch_that_fails_gives_way_to_the_ordinary_one(set_up, monkeypatch, capsys):
-    monkeypatch.setattr(install, "wants_small_torch", lambda: (True, "Small."))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(install, "answers", lambda: True)
     assert len(set_up(failing=["--index-url"])) == 3
     assert "the ordinary one follows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("there", "small"), [("2.13.0", False), ("2.13.0+cpu", True)])
+def test_a_newer_torch_is_of_the_kind_that_is_there(set_up, there, small):
+    set_up()
+    set_up.there["torch"] = [there]
+    (set_up.root / "requirements.lock").write_text("other versions")
+    assert any(install.CPU_INDEX in call for call in set_up()) is small
 
 
 @pytest.mark.parametrize(
@@ -139,7 +205,7 @@ def test_a_small_torch_that_fails_gives_way_to_the_ordinary_one(set_up, monkeypa
 def test_which_torch_is_taken_and_why(monkeypatch, system, card, reached, small, said):
     monkeypatch.setattr(install, "has_nvidia", lambda: card)
     monkeypatch.setattr(install, "answers", lambda: reached)
-    taken, why = install.wants_small_torch(system)
+    taken, why = install.wants_small_torch(None, system)
     assert taken is small
     assert said in why
 
@@ -171,9 +237,17 @@ def test_uv_is_used_where_it_is(set_up, monkeypatch):
     assert lessons.startswith(f"/bin/uv pip install --python {install.python_of(install.VENV)} -c ")
 
 
+def test_uv_keeps_nothing_where_there_is_no_home(set_up, monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv" if name == "uv" else None)
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+    assert all("--no-cache" in call for call in set_up())
+
+
 def test_no_network_ends_in_a_sentence_and_what_is_there_is_kept(set_up):
     with pytest.raises(SystemExit, match="no network"):
         set_up(failing=["pip install"])
     assert os.path.exists(install.python_of(install.VENV))
     assert not (set_up.root / ".venv" / "ready").exists()
-    assert len(set_up()) == 2
+    assert len(set_up()) == 1

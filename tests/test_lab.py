@@ -60,7 +60,7 @@ def course():
             (packages,) = (made / ".venv").glob("lib/python*/site-packages")  # and not lib64, which is a link to it
             # A path from here to the course: Python reads this file in the encoding of the locale, which may lack 漢字.
             (packages / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n../../../..\n")
-            code = "import install, json; print(json.dumps(install.state([])))"
+            code = "import install, json; print(json.dumps(install.state([], install.version_there())))"
             stamp = subprocess.run([python, "-c", code], cwd=made / "helpers", capture_output=True, check=True)
             (made / ".venv" / "ready").write_bytes(stamp.stdout)
             if user:
@@ -71,8 +71,12 @@ def course():
 
 
 @contextlib.contextmanager
-def typed(made, python, user=None, **environment):
-    """``make lab``, in a terminal of its own; yields what it prints until the address, and the address."""
+def typed(made, python, user=None, ends=signal.SIGINT, **environment):
+    """``make lab``, in a session of its own; yields what it has printed up to the address, the address, and the file.
+
+    Args:
+        ends: the signal that ends it; ``SIGINT`` is what Ctrl-C sends, ``SIGHUP`` what a closed terminal does.
+    """
     environment = {
         "PATH": os.environ["PATH"],
         "JUPYTERLAB_DIR": f"{sys.prefix}/share/jupyter/lab",  # where the borrowed packages have what they show
@@ -85,18 +89,22 @@ def typed(made, python, user=None, **environment):
         try:
             until = time.monotonic() + READY
             while True:
-                written.seek(0)
-                printed = written.read()
+                printed = all_of(written)
                 if found := ADDRESS.search(printed):
                     break
                 assert process.poll() is None, printed
                 assert time.monotonic() < until, printed
                 time.sleep(0.1)
-            yield printed, found[0]
+            yield printed, found[0], written
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+                os.killpg(process.pid, ends)
             process.wait(60)
+
+
+def all_of(file):
+    """What stands in an open file by now. Reading leaves the place where another process goes on writing."""
+    return os.pread(file.fileno(), 1_000_000, 0).decode()
 
 
 def status(address):
@@ -113,14 +121,25 @@ def status(address):
 
 
 @posix_make
-def test_make_lab_opens_for_whoever_types_it(course, tmp_path):
+@pytest.mark.parametrize("ends", ["SIGINT", "SIGHUP"])
+def test_make_lab_opens_for_whoever_types_it_and_leaves_nothing_behind(course, tmp_path, ends):
     made, python = course()
-    with typed(made, python, HOME=str(tmp_path)) as (printed, address):
+    with typed(made, python, ends=getattr(signal, ends), HOME=str(tmp_path)) as (printed, address, _):
         assert status(address) == 200
         assert status(address.partition("?")[0]) == 302  # to the page that asks for the token
         assert printed.count(address) == 1
         assert printed.rstrip().endswith(address)
         assert "Ctrl-C" in printed
+        base, _, token = address.partition("/lab/")
+        url = f"{base}/api/kernels?{token.partition('?')[2]}"
+        kernel = json.load(urllib.request.urlopen(url, data=b"{}", timeout=READY))["id"]
+        folder = made / "data" / "cache" / "jupyter"
+        assert list(folder.rglob(f"kernel-{kernel}.json")), "a browser from a snap sees no hidden folder"
+        assert folder.stat().st_mode & 0o077 == 0, "another user could read the token"
+    until = time.monotonic() + READY
+    while list(folder.rglob("*.json")):  # make does not wait for a server that outlives the terminal
+        assert time.monotonic() < until, sorted(folder.rglob("*"))
+        time.sleep(0.1)
     with pytest.raises(OSError, match="refused"):
         status(address)
 
@@ -132,12 +151,11 @@ def test_make_lab_opens_for_a_user_whose_home_cannot_be_written(course):
         pytest.skip("no Python here that another user may run")
     made, python = course("nobody")
     options = {"HOME": "/nonexistent", "LANG": "C", "LC_ALL": "C"}
-    with typed(made, python, "nobody", **options) as (_, address):
+    with typed(made, python, "nobody", **options) as (_, address, _):
         assert status(address) == 200
-        with typed(made, python, "nobody", **options) as (_, another):  # it finds the port of the first taken
+        with typed(made, python, "nobody", **options) as (_, another, _):  # it finds the port of the first taken
             assert ADDRESS.match(another)[1] != ADDRESS.match(address)[1]
             assert status(another) == status(address) == 200
-    assert (made / "data" / "cache" / "home").is_dir()
 
 
 @posix_make
@@ -146,23 +164,41 @@ def test_a_lesson_that_is_opened_is_not_changed(course, tmp_path):
     made, python = course()
     lesson = made / "notebooks" / "00_start_here.ipynb"
     before = lesson.read_bytes()
-    with typed(made, python, HOME=str(tmp_path)) as (_, address), sync_playwright() as playwright:
+    with typed(made, python, HOME=str(tmp_path)) as (printed, address, written), sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS).new_page()
         page.goto(address)
         page.get_by_text("| Idle").first.wait_for(timeout=1000 * READY)
         page.wait_for_timeout(1000)  # what the kernel says of itself is written into the notebook now
         assert page.locator(".jp-mod-dirty").count() == 0
+        assert lesson.read_bytes() == before
+        assert all_of(written) == printed, "no news of Jupyter or of the kernel is for a learner"
         page.keyboard.press("Control+s")
         page.wait_for_timeout(2000)
     assert json.loads(lesson.read_bytes()) == json.loads(before)
 
 
-def test_a_home_that_can_be_written_to_is_left_alone(tmp_path, monkeypatch):
+OURS = {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR"}
+
+
+def test_what_can_be_kept_at_home_is_kept_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "ROOT", tmp_path / "course")
+    home = tmp_path / "home"
+    home.mkdir()
+    assert lab.folders({}, home, tmp_path).keys() == {"JUPYTER_RUNTIME_DIR"}
+    assert lab.folders({}, tmp_path / "none", tmp_path).keys() == {"JUPYTER_RUNTIME_DIR", *OURS}
+    assert lab.folders({"IPYTHONDIR": "/mine"}, tmp_path / "none", tmp_path).keys() == {
+        "JUPYTER_RUNTIME_DIR",
+        *OURS - {"IPYTHONDIR"},
+    }
+    (home / ".jupyter").touch()  # no folder can be made there
+    assert lab.folders({}, home, tmp_path).keys() == {"JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"}
+
+
+def test_where_the_course_cannot_be_written_to_a_spare_folder_serves(tmp_path, monkeypatch):
+    (tmp_path / "data").touch()  # no folder can be made there
     monkeypatch.setattr(lab, "ROOT", tmp_path)
-    for home, kept in ((tmp_path, str(tmp_path)), (tmp_path / "none", str(tmp_path / "data" / "cache" / "home"))):
-        monkeypatch.setenv("HOME", str(home))
-        monkeypatch.setenv("USERPROFILE", str(home))
-        assert lab.with_home({"HOME": str(home), "A": "1"}, tmp_path) == {"HOME": kept, "A": "1"}
+    kept = lab.folders({}, tmp_path / "none", tmp_path / "spare")
+    assert {Path(folder).parent for folder in kept.values()} == {tmp_path / "spare"}
 
 
 @pytest.mark.parametrize(
@@ -173,6 +209,7 @@ def test_a_home_that_can_be_written_to_is_left_alone(tmp_path, monkeypatch):
         ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
         ({"BROWSER": "firefox"}, "linux", True),
         ({}, "darwin", True),
+        ({"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.7 22"}, "darwin", False),
         ({}, "win32", True),
     ],
 )
@@ -193,6 +230,9 @@ def test_from_elsewhere_the_way_in_is_told():
     assert "Ports" in lab.elsewhere({"CODESPACES": "true"}, 8888)
 
 
-def test_a_server_that_ends_by_itself_says_why(capsys, monkeypatch):
-    assert lab.main(["--no-such-option=1"]) != 0
-    assert "the lines above say why" in capsys.readouterr().err
+@pytest.mark.parametrize(("option", "said"), [("--port=none", "port"), ("--ServerApp.ip=0.0.0.0", "ip")])
+def test_an_error_of_jupyter_is_seen(option, said):
+    run = subprocess.run([sys.executable, "-m", "helpers.lab", option], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert said in run.stderr
+    assert "token=" not in run.stdout

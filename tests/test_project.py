@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -68,7 +69,7 @@ def pinned(lock: str, python: str, system: str) -> dict[str, str]:
 def test_the_lock_has_a_right_version_of_all_that_is_asked_for(python, system):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     versions = pinned((ROOT / "requirements.lock").read_text(encoding="utf-8"), python, system)
-    for asked in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+    for asked in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
         requirement = Requirement(asked)
         version = versions.get(canonicalize_name(requirement.name))
         assert version in requirement.specifier if version else False, f"{asked}: locked {version}; run `make lock`"

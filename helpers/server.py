@@ -1,13 +1,14 @@
-"""The files of the course as JupyterLab sees them: a notebook that is opened is not at once "changed".
+"""What the course replaces in the server of JupyterLab: how files are read and written, and how kernels are started.
 
 JupyterLab writes what the kernel says of its language, with the version of Python, into the metadata of a notebook.
-Where they held anything else, it marks the notebook as changed. So the language is filled in when a file is read, and
-taken out again when it is written: what is on the disk is the same for every version.
+Where they held anything else, it marks the notebook as changed the moment it is opened. So the language is filled in
+when a file is read, and taken out again when it is written: what is on the disk is the same for every version.
 """
 
 from typing import Any
 
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
 LASTING = {"name": "python"}  # what stands in the files
 
@@ -33,3 +34,11 @@ class CourseContents(AsyncLargeFileManager):
             if language.get("name") == "python":
                 model["content"]["metadata"]["language_info"] = dict(LASTING)
         return await super().save(model, path)
+
+
+class CourseKernel(ServerKernelManager):
+    """The usual kernel, which does not warn in the terminal, at each start, that it talks to us unencrypted."""
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """The command that starts it."""
+        return super().format_kernel_cmd([*(extra_arguments or []), "--log-level=ERROR"])
