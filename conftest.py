@@ -4,6 +4,10 @@ import pytest
 
 import helpers  # noqa: F401  before torch: it sets how many threads each process has
 
+SLOW = {  # files of tests that train, draw for long, or open a browser
+    *("browser", "comparison", "diffusion", "faces", "flow", "gan", "homework", "hybrids", "judge", "lab"),
+    *("latent_diffusion", "models", "site", "sweep", "training", "vae"),
+}
 TOOLS = {  # why a test skips itself, and what brings the tool that it misses
     "no Chromium on this machine": "apt install chromium",
     "no npm on this machine": "apt install nodejs npm",
@@ -17,7 +21,10 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     """Notebooks go first: each stays in one process, and the shorter files of tests fill what is left."""
-    items.sort(key=lambda item: item.path.suffix != ".ipynb")
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", "slow" not in item.keywords))
 
 
 def missing(config):
