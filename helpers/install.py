@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 LOCK = os.path.join(ROOT, "requirements.lock")
 OLDEST = (3, 11)
-DISK_GB = {True: 3, False: 8}  # with the small torch, and with NVIDIA's libraries beside it
+# With the small torch, and with NVIDIA's libraries beside it: 1.8 and 6.4 once unpacked, 0.5 and 3.3 that pip keeps.
+DISK_GB = {True: 3, False: 10}
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PATIENCE = 5  # seconds in which that index must answer
 
@@ -115,13 +116,13 @@ def wants_small_torch(there, system):
     if there or not system.startswith("linux"):  # elsewhere the ordinary torch is small
         return bool(there) and there.endswith("+cpu"), ""
     if has_nvidia():
-        return False, "There is an NVIDIA card: torch comes with NVIDIA's libraries, about 3 GB to download."
+        return False, "There is an NVIDIA card: torch comes with NVIDIA's libraries, about 3 GB to download in all."
     if not answers():
         return False, (
             "The index of the small torch (%s) does not answer, so the ordinary one is taken, with NVIDIA's libraries "
-            "that nothing here needs: about 3 GB to download." % CPU_INDEX
+            "that nothing here needs: about 3 GB to download in all." % CPU_INDEX
         )
-    return True, "No NVIDIA card here: the small torch is taken, about 200 MB to download."
+    return True, "No NVIDIA card here: the small torch is taken, about 0.5 GB to download in all."
 
 
 def installer(there):

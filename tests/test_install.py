@@ -61,7 +61,7 @@ def test_an_old_python_is_told_so():
     assert "needs Python 3.11 or newer, and this is 3.9" in install.problem(version=(3, 9))
 
 
-@pytest.mark.parametrize(("small", "needed"), [(True, 3), (False, 8)])
+@pytest.mark.parametrize(("small", "needed"), [(True, 3), (False, 10)])
 def test_a_full_disk_is_told_so(monkeypatch, tmp_path, small, needed):
     monkeypatch.setattr(install, "VENV", str(tmp_path / "none"))
     said = install.problem(free_bytes=1e9, small=small)
