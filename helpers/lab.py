@@ -95,8 +95,9 @@ def folders(environment: Mapping[str, str], home: Path, spare: Path) -> dict[str
 
 def can_be_kept(folder: Path, home: Path) -> bool:
     """Whether a folder below an existing home can be written to or, if it is not there, made."""
-    nearest = next((place for place in (folder, *folder.parents) if place.exists()), home)
-    return home.is_dir() and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    # Those of os.path say no, and do not fail, where another user's home may not be looked into.
+    nearest = next((place for place in (folder, *folder.parents) if os.path.exists(place)), home)
+    return os.path.isdir(home) and os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def say_where(port: int, token: str, opens: bool) -> None:

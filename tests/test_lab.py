@@ -146,14 +146,15 @@ def test_make_lab_opens_for_whoever_types_it_and_leaves_nothing_behind(course, t
 
 @posix_make
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
-def test_make_lab_opens_for_a_user_whose_home_cannot_be_written(course):
+def test_make_lab_opens_for_a_user_whose_home_cannot_be_written(course, tmp_path):
     if python_for("nobody") is None:
         pytest.skip("no Python here that another user may run")
     made, python = course("nobody")
-    options = {"HOME": "/nonexistent", "LANG": "C", "LC_ALL": "C"}
-    with typed(made, python, "nobody", **options) as (_, address, _):
+    with typed(made, python, "nobody", HOME="/nonexistent", LANG="C", LC_ALL="C") as (_, address, _):
         assert status(address) == 200
-        with typed(made, python, "nobody", **options) as (_, another, _):  # it finds the port of the first taken
+        theirs = tmp_path / "home"  # of another user, as after su
+        theirs.mkdir(mode=0o700)
+        with typed(made, python, "nobody", HOME=str(theirs)) as (_, another, _):  # it finds the port of the first taken
             assert ADDRESS.match(another)[1] != ADDRESS.match(address)[1]
             assert status(another) == status(address) == 200
 
