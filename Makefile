@@ -6,6 +6,8 @@ else
 BIN := .venv/bin
 endif
 RUN := $(BIN)/python -m
+# A kernel starts in notebooks/. If .venv is a link, it would find the helpers of the copy that it belongs to.
+export PYTHONPATH := $(CURDIR)
 TESTS := $(RUN) pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 help:            ## this list

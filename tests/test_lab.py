@@ -178,6 +178,20 @@ def test_a_lesson_that_is_opened_is_not_changed(course, tmp_path):
     assert json.loads(lesson.read_bytes()) == json.loads(before)
 
 
+@posix_make
+@pytest.mark.skipif(not Path(sys.prefix, "bin", "python").exists(), reason="no environment to borrow")
+def test_a_copy_with_a_borrowed_environment_uses_its_own_helpers_and_installs_nothing(course, tmp_path):
+    made, _ = course()
+    shutil.rmtree(made / ".venv")
+    (made / ".venv").symlink_to(sys.prefix)
+    asked = tmp_path / "asked.mk"
+    code = "import helpers; print(helpers.__file__)"
+    asked.write_text(f'where: tests\n\t@cd notebooks && ../$(BIN)/python -c "{code}"\n')
+    command = ["make", "-f", "Makefile", "-f", str(asked), "where"]
+    run = subprocess.run(command, cwd=made, capture_output=True, text=True, encoding="utf-8", check=True)
+    assert run.stdout.splitlines() == [str(made.resolve() / "helpers" / "__init__.py")]
+
+
 OURS = {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR"}
 
 
