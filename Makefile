@@ -81,9 +81,9 @@ peers: tests     ## measure our models beside other libraries (an hour or two, a
 
 # Quick where .venv is right already: a stamp in it says what it was made from. NEWEST=1 ignores requirements.lock.
 lessons:
-	@$(PYTHON) helpers/install.py
+	@"$(PYTHON)" helpers/install.py
 
 tests:
-	@$(PYTHON) helpers/install.py test
+	@"$(PYTHON)" helpers/install.py test
 
 .PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lock lessons tests
