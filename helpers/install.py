@@ -69,9 +69,9 @@ def python_of(venv):
     return os.path.join(venv, "Scripts" if os.name == "nt" else "bin", "python" + (".exe" if os.name == "nt" else ""))
 
 
-def asked(question):
+def asked(question, *flags):
     """What the Python of the environment prints, a list of words; None where it does not run."""
-    command = [python_of(VENV), "-I", "-c", question]
+    command = [python_of(VENV), "-I", *flags, "-c", question]
     try:
         return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().split()
     except (OSError, subprocess.CalledProcessError):
@@ -80,7 +80,7 @@ def asked(question):
 
 def version_there():
     """The version of the Python of the environment; None where there is none, or where it was removed or renamed."""
-    words = asked("import sys; print(*sys.version_info[:2])")
+    words = asked("import sys; print(*sys.version_info[:2])", "-S")  # whatever is wrong with what is installed
     return words and list(map(int, words))
 
 

@@ -30,7 +30,7 @@ def set_up(monkeypatch, tmp_path):
         open(python, "w").close()
         return int(any(word in calls[-1] for word in fails))
 
-    def asked(question):
+    def asked(question, *_):
         if os.path.exists(install.python_of(install.VENV)):
             return next(words for name, words in run.there.items() if name in question)
         return None

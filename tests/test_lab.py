@@ -58,8 +58,9 @@ def course():
             python = python_for(user)
             subprocess.run([python, "-m", "venv", "--without-pip", made / ".venv"], cwd="/", check=True)
             (packages,) = (made / ".venv").glob("lib/python*/site-packages")  # and not lib64, which is a link to it
-            # A path from here to the course: Python reads this file in the encoding of the locale, which may lack 漢字.
-            (packages / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n../../../..\n")
+            # Python reads this file in the encoding of the locale, which may lack 漢字.
+            borrowed = f"import sys; sys.path.append({sysconfig.get_path('purelib')!a})"
+            (packages / "those_of_the_tests.pth").write_text(f"{borrowed}\n../../../..\n")
             code = "import install, json; print(json.dumps(install.state([], install.version_there())))"
             stamp = subprocess.run([python, "-c", code], cwd=made / "helpers", capture_output=True, check=True)
             (made / ".venv" / "ready").write_bytes(stamp.stdout)
