@@ -189,7 +189,8 @@ def test_a_copy_with_a_borrowed_environment_uses_its_own_helpers_and_installs_no
     code = "import helpers; print(helpers.__file__)"
     asked.write_text(f'where: tests\n\t@cd notebooks && ../$(BIN)/python -c "{code}"\n')
     command = ["make", "-f", "Makefile", "-f", str(asked), "where"]
-    run = subprocess.run(command, cwd=made, capture_output=True, text=True, encoding="utf-8", check=True)
+    bare = {"PATH": os.environ["PATH"]}  # a make around these tests would hand on its own options
+    run = subprocess.run(command, cwd=made, env=bare, capture_output=True, text=True, encoding="utf-8", check=True)
     assert run.stdout.splitlines() == [str(made.resolve() / "helpers" / "__init__.py")]
 
 
