@@ -36,6 +36,62 @@ from helpers.unet import Denoiser
 FOLDER = Path(__file__).parent.parent / "data" / "checkpoints"
 
 
+Batches = Callable[[torch.Generator], tuple[Tensor, list[str]]]  # what is learned from, and a caption for each
+
+
+def fresh_dogs(model: nn.Module, stage: "Stage", size: int, rng: torch.Generator) -> Batches:
+    """New dogs for every batch ``(n, 3, s, s)``, drawn where the model is, each with a caption that fits."""
+    device = next(model.parameters()).device
+
+    def batches(rng: torch.Generator) -> tuple[Tensor, list[str]]:
+        captions = dogs.LANGUAGE.sample(stage.batch, rng)
+        return dogs.draw(dogs.sample_scenes(captions, rng).to(device), size), captions
+
+    return batches
+
+
+def own_loss(model: nn.Module, x: Tensor, captions: list[str], rng: torch.Generator) -> Tensor:
+    """The loss that the model, or the game, has itself."""
+    return model.loss(x, captions, rng)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One training: what learns, from what, by which loss, and for how long.
+
+    Attributes:
+        budget: what ``training.train`` is told: steps, learning rates and the like.
+        batch: examples in a batch.
+        data: where they come from: called with the model, this stage, the size of pictures and rng, gives batches.
+        loss: called with what learns, a batch, its captions and rng.
+        game: puts a discriminator, which is not stored, before the model, and gives what learns instead of it.
+        encoded: examples that are made before the training, where they are not made for each batch.
+    """
+
+    budget: dict[str, Any]
+    batch: int
+    data: Callable[[nn.Module, "Stage", int, torch.Generator], Batches] = fresh_dogs
+    loss: Callable[[nn.Module, Tensor, list[str], torch.Generator], Tensor] = own_loss
+    game: Callable[[nn.Module], nn.Module] | None = None
+    encoded: int | None = None
+
+    def begin(
+        self, model: nn.Module, size: int, rng: torch.Generator
+    ) -> tuple[nn.Module, Callable[[nn.Module, torch.Generator], Tensor]]:
+        """What learns, and the loss for ``training.train``. What is made before the training is made now."""
+        batches = self.data(model, self, size, rng)
+
+        def loss(learner: nn.Module, rng: torch.Generator) -> Tensor:
+            return self.loss(learner, *batches(rng), rng)
+
+        return self.game(model) if self.game else model, loss
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The numbers that were chosen, as they stand in the metadata of a file."""
+        return {"batch": self.batch, **self.budget} | ({"encoded": self.encoded} if self.encoded else {})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a model is made.
@@ -43,32 +99,92 @@ class Recipe:
     Attributes:
         build: gives the untrained model, by the given randomness; without, an empty one, for weights to be loaded.
         size: of its pictures, in pixels.
-        batch: pictures in a batch.
-        budget: what ``training.train`` is told: steps, learning rates and the like.
-        second: the same for a second training, see ``second_training``. With one of ``model.second`` the first is of
-            ``model.first_loss``, and leaves that part alone. None: there is one training, of ``model.loss``.
-        game: puts a discriminator, which is not stored, before the model for the second training.
-        pairs: that a model of one step learns from: a z, and where a teacher's steps lead from it.
-        encoded: dogs whose vectors a model of vectors, or a second training, learns from.
+        stages: its trainings, one after the other.
         seed: of the weights and of the batches.
     """
 
     build: Callable[[torch.Generator | None], nn.Module]
     size: int
-    batch: int
-    budget: dict[str, Any]
-    second: dict[str, Any] | None = None
-    game: Callable[[nn.Module], nn.Module] | None = None
-    pairs: int | None = None
-    encoded: int | None = None
+    stages: tuple[Stage, ...]
     seed: int = 0
 
     @property
+    def at_once(self) -> Stage:
+        """One training of all parts together, for comparisons: the first stage, but by the loss of the whole model."""
+        return dataclasses.replace(self.stages[0], loss=own_loss, data=fresh_dogs)
+
+    @property
     def words(self) -> dict[str, Any]:
-        """What stands in the metadata of the file: everything that was chosen but ``build`` and ``game``."""
-        vectors = {"second": self.second, "pairs": self.pairs, "encoded": self.encoded}
-        given = {name: value for name, value in vectors.items() if value is not None}
-        return {"seed": self.seed, "batch": self.batch, **self.budget, **given}
+        """What stands in the metadata of the file."""
+        return {"seed": self.seed, "stages": [stage.words for stage in self.stages]}
+
+
+# ---- What is learned from ----
+
+
+def vectors_of_first_part(model: TwoStageVAE | PictureFlow, stage: Stage, size: int, rng: torch.Generator) -> Batches:
+    """What the first part, which stays as it is, makes of dogs: for the second, which begins with their scale."""
+    found, captions = encoded_dogs(
+        lambda pictures, said: model.vectors(pictures, said, rng), model, stage.encoded, size, rng
+    )
+    if hasattr(model.second, "initialise"):
+        model.second.initialise(found[:2000], captions[:2000])  # so many are enough
+    return some_of(found, captions, stage.batch)
+
+
+def vectors_of_vae(model: LatentDiffusion, stage: Stage, size: int, rng: torch.Generator) -> Batches:
+    """What the VAE makes of dogs, as it is inside. The model is told their mean and their standard deviation."""
+    grids, captions = encoded_dogs(model.encode, model, stage.encoded, size, rng)
+    model.standardise(grids)
+    return some_of(model.standardised(grids), captions, stage.batch)
+
+
+def vectors_inside(model: OneStep, stage: Stage, size: int, rng: torch.Generator) -> Batches:
+    """The same for a model of one step, whose diffusion has been told."""
+    return some_of(*encoded_dogs(model.diffusion.inside, model, stage.encoded, size, rng), stage.batch)
+
+
+def pairs(model: OneStep, stage: Stage, size: int, rng: torch.Generator) -> Batches:
+    """Where ten steps lead from a z, with that z: ``(n, 2, *latent_shape)``."""
+    captions = dogs.LANGUAGE.sample(stage.encoded, rng)
+    z = torch.randn(stage.encoded, *model.latent_shape, generator=rng)
+    found = [
+        model.diffusion.sample_inside(captions[k : k + 1000], z[k : k + 1000], steps=10, spacing="quadratic")
+        for k in trange(0, stage.encoded, 1000, desc="taking ten steps", leave=False)
+    ]
+    led = torch.cat(found)
+    return some_of(torch.stack([led, z.to(led.device)], dim=1), captions, stage.batch)
+
+
+def encoded_dogs(
+    encode: Callable[[Tensor, list[str]], Tensor], model: nn.Module, n: int, size: int, rng: torch.Generator
+) -> tuple[Tensor, list[str]]:
+    """What ``encode(pictures, captions)`` makes of n dogs, drawn where the model is, ``(n, ...)``, and captions."""
+    captions, device = dogs.LANGUAGE.sample(n, rng), next(model.parameters()).device
+    found = []
+    for k in tqdm(range(0, n, 500), desc="encoding", leave=False):
+        some = captions[k : k + 500]
+        with torch.no_grad():
+            found.append(encode(dogs.draw(dogs.sample_scenes(some, rng).to(device), size), some))
+    return torch.cat(found), captions
+
+
+def some_of(found: Tensor, captions: list[str], n: int) -> Batches:
+    """Batches of n of what was found, each with its caption; one may come twice."""
+
+    def batches(rng: torch.Generator) -> tuple[Tensor, list[str]]:
+        rows = torch.randint(len(found), (n,), generator=rng)
+        return found[rows.to(found.device)], [captions[row] for row in rows.tolist()]
+
+    return batches
+
+
+def distillation_loss(model: OneStep, x: Tensor, captions: list[str], rng: torch.Generator) -> Tensor:
+    """Of ``pairs``."""
+    return model.distillation_loss(x[:, 0], captions, x[:, 1])
+
+
+# ---- The models ----
 
 
 def build_autoregressive(rng: torch.Generator | None) -> PixelByPixel:
@@ -136,72 +252,65 @@ def one_step_game(model: OneStep) -> WithDiscriminator:
     return WithDiscriminator(model, opponent, besides=nothing, pair=OneStep.noisy_pair, gamma=0)
 
 
+GAME = {"lr": 3e-4, "betas": (0.0, 0.99)}  # two players that answer each other: no momentum
 RECIPES = {
     "autoregressive": Recipe(
-        build_autoregressive,
-        size=16,
-        batch=8,
-        budget={"steps": 24_000, "lr": 4e-3, "muon_lr": 0.015, "bfloat16": True},
+        build_autoregressive, 16, (Stage({"steps": 24_000, "lr": 4e-3, "muon_lr": 0.015, "bfloat16": True}, 8),)
     ),
-    "diffusion": Recipe(build_diffusion, size=16, batch=64, budget={"steps": 15_000, "lr": 3e-3, "muon_lr": 0.02}),
+    "diffusion": Recipe(build_diffusion, 16, (Stage({"steps": 15_000, "lr": 3e-3, "muon_lr": 0.02}, 64),)),
     "vae": Recipe(
         build_vae,
-        size=16,
-        batch=64,
-        budget={"steps": 20_000, "lr": 3e-3},
-        second={"steps": 24_000, "lr": 3e-3},
-        encoded=50_000,
+        16,
+        (
+            Stage({"steps": 20_000, "lr": 3e-3}, 64, loss=TwoStageVAE.first_loss),
+            Stage({"steps": 24_000, "lr": 3e-3}, 256, vectors_of_first_part, TwoStageVAE.second_loss, encoded=50_000),
+        ),
     ),
     "flow": Recipe(
         build_flow,
-        size=16,
-        batch=64,
-        budget={"steps": 16_000, "lr": 3e-3},
-        second={"steps": 17_000, "lr": 3e-3},
-        encoded=150_000,
+        16,
+        (
+            Stage({"steps": 16_000, "lr": 3e-3}, 64, loss=PictureFlow.first_loss),
+            Stage({"steps": 17_000, "lr": 3e-3}, 256, vectors_of_first_part, PictureFlow.second_loss, encoded=150_000),
+        ),
     ),
-    "gan": Recipe(
-        build_gan,
-        size=16,
-        batch=32,
-        budget={"steps": 15_000, "lr": 3e-4, "part_lr": {"discriminator": 1.2e-3}, "betas": (0.0, 0.99)},
-    ),
+    "gan": Recipe(build_gan, 16, (Stage({"steps": 15_000, **GAME, "part_lr": {"discriminator": 1.2e-3}}, 32),)),
 }
+OF_VECTORS = {"data": vectors_of_vae, "loss": LatentDiffusion.loss_inside}
 BEYOND = {
-    "grid_vae": Recipe(build_grid_vae, size=32, batch=32, budget={"steps": 8_000, "lr": 2e-3, "muon_lr": 0.02}),
+    "grid_vae": Recipe(build_grid_vae, 32, (Stage({"steps": 8_000, "lr": 2e-3, "muon_lr": 0.02}, 32),)),
     "latent_diffusion": Recipe(
         build_latent_diffusion,
-        size=32,
-        batch=64,
-        budget={"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02},
-        encoded=50_000,
+        32,
+        (Stage({"steps": 16_000, "lr": 3e-3, "muon_lr": 0.02}, 64, **OF_VECTORS, encoded=50_000),),
     ),
     "vector_diffusion": Recipe(
         build_vector_diffusion,
-        size=16,
-        batch=256,
-        budget={"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02},
-        encoded=200_000,
+        16,
+        (Stage({"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02}, 256, **OF_VECTORS, encoded=200_000),),
     ),
     "one_step": Recipe(
         build_one_step,
-        size=16,
-        batch=256,
-        budget={"steps": 22_000, "lr": 2e-3, "muon_lr": 0.02, "bfloat16": True},
-        second={
-            "steps": 15_000,
-            "lr": 3e-4,
-            "part_lr": {"discriminator": 1e-3},
-            "betas": (0.0, 0.99),
-            "bfloat16": True,
-        },
-        game=one_step_game,
-        pairs=600_000,
-        encoded=200_000,
+        16,
+        (
+            Stage(
+                {"steps": 22_000, "lr": 2e-3, "muon_lr": 0.02, "bfloat16": True},
+                256,
+                pairs,
+                distillation_loss,
+                encoded=600_000,
+            ),
+            Stage(
+                {"steps": 15_000, **GAME, "part_lr": {"discriminator": 1e-3}, "bfloat16": True},
+                256,
+                vectors_inside,
+                game=one_step_game,
+                encoded=200_000,
+            ),
+        ),
     ),
 }
 MODELS = RECIPES | BEYOND
-VECTORS = 4  # times as many of them in a batch as pictures
 
 
 def load(name: str, file: Path | None = None) -> nn.Module:
@@ -215,9 +324,13 @@ def load(name: str, file: Path | None = None) -> nn.Module:
         KeyError: no model of that name.
         FileNotFoundError, ValueError: the file is missing, cut short or of another model.
     """
+    return _loaded(name, file or FOLDER / f"{name}.safetensors").eval().requires_grad_(False)
+
+
+def _loaded(name: str, file: Path) -> nn.Module:
+    """The model with the weights of a file, ready to learn on."""
     if name not in MODELS:
         raise KeyError(f"there is no model {name!r}; there are {', '.join(MODELS)}")
-    file = file or FOLDER / f"{name}.safetensors"
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing; `python -m helpers.checkpoints {name}` makes it")
     try:
@@ -231,159 +344,41 @@ def load(name: str, file: Path | None = None) -> nn.Module:
     except RuntimeError as error:
         why = textwrap.shorten(str(error), 300, placeholder=" ...")  # hundreds of names, if nothing fits
         raise ValueError(f"{file} holds the weights of another model than {name!r}: {why}") from error
-    return model.eval().requires_grad_(False)
+    return model
 
 
-def loss_of(recipe: Recipe, first: bool = False) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for ``training.train``: of a fresh batch of dogs, each with a caption that fits.
-
-    Args:
-        recipe: of the model.
-        first: ``model.first_loss`` and not ``model.loss``, for the first of two trainings.
-    """
-
-    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
-        captions = dogs.LANGUAGE.sample(recipe.batch, rng)
-        pictures = dogs.draw(dogs.sample_scenes(captions, rng), recipe.size)
-        return (model.first_loss if first else model.loss)(pictures, captions, rng)
-
-    return loss
-
-
-def encoded_dogs(
-    encode: Callable[[Tensor, list[str]], Tensor], size: int, rng: torch.Generator, n: int
-) -> tuple[list[str], Tensor]:
-    """n captions, and what ``encode(pictures, captions)`` makes of a dog for each, ``(n, ...)``."""
-    captions = dogs.LANGUAGE.sample(n, rng)
-    found = []
-    for k in tqdm(range(0, n, 500), desc="encoding", leave=False):
-        some = captions[k : k + 500]
-        with torch.no_grad():
-            found.append(encode(dogs.draw(dogs.sample_scenes(some, rng), size), some))
-    return captions, torch.cat(found)
-
-
-def some_of(vectors: Tensor, captions: list[str], n: int, rng: torch.Generator) -> tuple[Tensor, list[str]]:
-    """n of the vectors, each with its caption; one may come twice."""
-    rows = torch.randint(len(vectors), (n,), generator=rng)
-    return vectors[rows], [captions[row] for row in rows.tolist()]
-
-
-def latent_loss_of(
-    recipe: Recipe, model: LatentDiffusion, rng: torch.Generator
-) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The same for a model of vectors: of dogs that are drawn and encoded once, before the training.
-
-    The model is told the mean and the standard deviation of their vectors.
-    """
-    captions, grids = encoded_dogs(model.encode, recipe.size, rng, recipe.encoded)
-    model.standardise(grids)
-    vectors = model.standardised(grids)  # (n, channels, s / 4, s / 4)
-
-    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
-        return model.loss_inside(*some_of(vectors, captions, recipe.batch, rng), rng)
-
-    return loss
-
-
-def distillation_loss_of(
-    recipe: Recipe, model: OneStep, rng: torch.Generator
-) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for the first training of a model of one step: of where ten steps, as it begins, lead from many z."""
-    captions = dogs.LANGUAGE.sample(recipe.pairs, rng)
-    z = torch.randn(recipe.pairs, *model.latent_shape, generator=rng)
-    found = [
-        model.diffusion.sample_inside(captions[k : k + 1000], z[k : k + 1000], steps=10, spacing="quadratic")
-        for k in trange(0, recipe.pairs, 1000, desc="taking ten steps", leave=False)
-    ]
-    pairs = torch.stack([torch.cat(found), z], dim=1)  # (n, 2, *latent_shape)
-
-    def loss(model: nn.Module, rng: torch.Generator) -> Tensor:
-        some, said = some_of(pairs, captions, recipe.batch, rng)
-        return model.distillation_loss(some[:, 0], said, some[:, 1])
-
-    return loss
-
-
-def game_loss_of(
-    recipe: Recipe, model: OneStep, rng: torch.Generator
-) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for the second: of a game about the vectors of dogs, which are drawn and encoded once."""
-    captions, grids = encoded_dogs(model.diffusion.encode, recipe.size, rng, recipe.encoded)
-    vectors = model.diffusion.standardised(grids)
-
-    def loss(game: nn.Module, rng: torch.Generator) -> Tensor:
-        return game.loss(*some_of(vectors, captions, recipe.batch, rng), rng)
-
-    return loss
-
-
-def vector_loss_of(
-    recipe: Recipe, model: TwoStageVAE | PictureFlow, rng: torch.Generator
-) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for the second of two trainings: of what the first part, which stays as it is, makes of dogs.
-
-    Several batches of dogs make one of vectors: they are small, and encoded only once.
-    """
-    captions, vectors = encoded_dogs(
-        lambda pictures, said: model.vectors(pictures, said, rng), recipe.size, rng, recipe.encoded
-    )
-    if hasattr(model.second, "initialise"):
-        model.second.initialise(vectors[:2000], captions[:2000])  # so many are enough
-
-    def loss(second: nn.Module, rng: torch.Generator) -> Tensor:
-        return model.second_loss(*some_of(vectors, captions, recipe.batch * VECTORS, rng), rng)
-
-    return loss
-
-
-def loss_for(recipe: Recipe, model: nn.Module, rng: torch.Generator) -> Callable[[nn.Module, torch.Generator], Tensor]:
-    """The loss for the only training of a model, or for the first of two."""
-    if isinstance(model, LatentDiffusion):
-        return latent_loss_of(recipe, model, rng)
-    if isinstance(model, OneStep):
-        return distillation_loss_of(recipe, model, rng)
-    return loss_of(recipe, first=recipe.second is not None)
-
-
-def second_training(
-    recipe: Recipe, model: nn.Module, rng: torch.Generator
-) -> tuple[nn.Module, Callable[[nn.Module, torch.Generator], Tensor]]:
-    """What learns in the second of two trainings, and its loss."""
-    if recipe.game:
-        return recipe.game(model), game_loss_of(recipe, model, rng)
-    return model.second.requires_grad_(), vector_loss_of(recipe, model, rng)
-
-
-def make(name: str) -> None:
-    """Train a model by its recipe, once or twice, and store it as 16-bit floats.
+def make(name: str, device: str = "cpu") -> None:
+    """Train a model by its recipe, stage after stage, and store it as 16-bit floats. A broken run goes on.
 
     Raises:
         ValueError: a broken run of another recipe is in the way.
     """
-    recipe = MODELS[name]
-    final, cache = FOLDER / f"{name}.safetensors", FOLDER.parent / "cache"
-    unfinished, halfway = cache / f"{name}_in_training.pt", cache / f"{name}_halfway.safetensors"
+    recipe, cache = MODELS[name], FOLDER.parent / "cache"
+    parts = [cache / f"{name}_stage_{k + 1}.safetensors" for k in range(len(recipe.stages) - 1)]
+    files, before = [*parts, FOLDER / f"{name}.safetensors"], None
     start = time.monotonic()
-    if halfway.exists():
-        with safe_open(halfway, "pt") as stored:
-            if stored.metadata()["recipe"] != json.dumps(recipe.words):
-                raise ValueError(f"{halfway} is half of a model by another recipe; delete it to start anew")
-    else:
-        torch.manual_seed(recipe.seed)
-        rng = torch.Generator().manual_seed(recipe.seed)
-        model = recipe.build(rng)
-        losses = train(model, loss_for(recipe, model, rng), rng, checkpoint=unfinished, **recipe.budget)
-        store(model, halfway if recipe.second else final, name)
-    if recipe.second:
-        torch.manual_seed(recipe.seed + 1)
-        rng = torch.Generator().manual_seed(recipe.seed + 1)
-        model = load(name, halfway)
-        part, loss = second_training(recipe, model, rng)
-        losses = train(part, loss, rng, checkpoint=unfinished, **recipe.second)
-        store(model, final, name)
-        halfway.unlink()
+    for k, (stage, file) in enumerate(zip(recipe.stages, files, strict=True)):
+        if file not in parts or not _is_of(file, recipe):
+            torch.manual_seed(recipe.seed + k)
+            rng = torch.Generator().manual_seed(recipe.seed + k)
+            model = (_loaded(name, before) if before else recipe.build(rng)).to(device)
+            learner, loss = stage.begin(model, recipe.size, rng)
+            losses = train(learner, loss, rng, checkpoint=cache / f"{name}_in_training.pt", **stage.budget)
+            store(model, file, name)
+        before = file
+    for file in parts:
+        file.unlink()
     print(f"{name}: {len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {sum(losses[-100:]) / 100:.4f}")
+
+
+def _is_of(file: Path, recipe: Recipe) -> bool:
+    """Whether the file is there, with a model that has been through some of the stages of this recipe."""
+    if not file.exists():
+        return False
+    with safe_open(file, "pt") as stored:
+        if stored.metadata()["recipe"] != json.dumps(recipe.words):
+            raise ValueError(f"{file} is a part of a model by another recipe; delete it to start anew")
+    return True
 
 
 def store(model: nn.Module, file: Path, name: str) -> None:
@@ -391,12 +386,15 @@ def store(model: nn.Module, file: Path, name: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     metadata = {"made_by": f"python -m helpers.checkpoints {name}", "recipe": json.dumps(MODELS[name].words)}
-    save_file({key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}, partial, metadata)
+    weights = {key: tensor.half().contiguous().cpu() for key, tensor in model.state_dict().items()}
+    save_file(weights, partial, metadata)
     os.replace(partial, file)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", choices=[*MODELS, []], help="which to make (all, if not given)")
-    for chosen in parser.parse_args().name or MODELS:
-        make(chosen)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps: where to train, and to draw the dogs")
+    options = parser.parse_args()
+    for chosen in options.name or MODELS:
+        make(chosen, options.device)

@@ -4,22 +4,25 @@
 ``data/comparison.json``. A broken run goes on where it stopped. All seconds are seconds of work of that core.
 """
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from helpers import dogs, figures, judge, palette, tables
-from helpers.checkpoints import RECIPES, Recipe, loss_of
+from helpers import dogs, figures, judge, palette
+from helpers.checkpoints import RECIPES, Recipe, Stage
 from helpers.models.independent import IndependentPixels
+from helpers.tables import Row, Table
 from helpers.training import train
 
-FILE = Path(__file__).parent.parent / "data" / "comparison.json"
+DATA = Path(__file__).parent.parent / "data"
 SIZE = 16  # of all pictures, in pixels
 JUDGED = 500  # pictures of each model
 PLAN = {"seconds": [10, 40], "seeds": [0, 1, 2], "threads": 1, "pictures_judged": JUDGED, "size": SIZE}
+TABLE = Table(DATA / "comparison.json", PLAN, "python -m helpers.comparison")  # a row: family, seed and seconds
 
 
 def build_independent(rng: torch.Generator | None) -> IndependentPixels:
@@ -29,7 +32,7 @@ def build_independent(rng: torch.Generator | None) -> IndependentPixels:
 
 
 # All but the first as they are shipped, but for the time they have, and without a second training.
-FAMILIES = {"independent": Recipe(build_independent, size=SIZE, batch=64, budget={"steps": 0, "lr": 3e-3}), **RECIPES}
+FAMILIES = {"independent": Recipe(build_independent, SIZE, (Stage({"lr": 3e-3}, 64),)), **RECIPES}
 
 
 def train_family(family: str, seed: int, **budget: float) -> tuple[nn.Module, int]:
@@ -43,12 +46,11 @@ def train_family(family: str, seed: int, **budget: float) -> tuple[nn.Module, in
     recipe = FAMILIES[family]
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
-    model = recipe.build(rng)
+    stage = recipe.at_once
+    model, loss = stage.begin(recipe.build(rng), recipe.size, rng)
     # The shipped models average over a thousand steps, which some do not make in so short a time.
-    losses = train(
-        model, loss_of(recipe), rng, ema_decay=0.99, clock=time.process_time, **recipe.budget | {"steps": None} | budget
-    )
-    return model, len(losses)
+    options = stage.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time} | budget
+    return model, len(train(model, loss, rng, **options))
 
 
 def measured(sample: Callable[[list[str], torch.Generator], Tensor], seed: int) -> dict[str, float]:
@@ -73,26 +75,17 @@ def measured(sample: Callable[[list[str], torch.Generator], Tensor], seed: int) 
     }
 
 
-def load(file: Path = FILE) -> tables.Rows:
-    """The stored table: a row for each family, seed and budget. Raises what ``tables.load`` raises."""
-    return tables.load(file, PLAN, "python -m helpers.comparison")
+def measured_family(family: str, seed: int, seconds: float) -> Iterator[Row]:
+    """What ``TABLE`` says of a family."""
+    model, steps = train_family(family, seed, seconds=seconds)
+    yield {"steps": steps, **measured(lambda captions, rng: model.sample(captions, rng=rng), seed)}
 
 
-def run(file: Path = FILE) -> None:
+def run(table: Table = TABLE) -> None:
     """Train and measure whatever the table does not have yet."""
-    torch.set_num_threads(PLAN["threads"])
-    rows = load(file) if file.exists() else []
-    done = {(row["family"], row["seed"], row["seconds"]) for row in rows}
-    for seed in PLAN["seeds"]:
-        for seconds in PLAN["seconds"]:
-            for family in FAMILIES:
-                if (family, seed, seconds) in done:
-                    continue
-                model, steps = train_family(family, seed, seconds=seconds)
-                figures_of = measured(lambda captions, rng, model=model: model.sample(captions, rng=rng), seed)
-                rows.append({"family": family, "seed": seed, "seconds": seconds, "steps": steps, **figures_of})
-                tables.store(file, PLAN, rows)
-                print(f"{family:15} seed {seed} {seconds:3} s: {steps:6,} steps, FD-dogs {figures_of['fd_dogs']:.0f}")
+    axes = itertools.product(table.plan["seeds"], table.plan["seconds"], FAMILIES)
+    cells = [{"family": family, "seed": seed, "seconds": seconds} for seed, seconds, family in axes]
+    table.fill(cells, measured_family)
 
 
 def evaluations(network: nn.Module, act: Callable[[], object]) -> int:

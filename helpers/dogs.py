@@ -150,7 +150,7 @@ def arrange(attributes: Tensor, shares: Tensor) -> Scenes:
         shares: ``(n, 6)`` in [0, 1], in the order of ``DETAILS``; uniform shares give the world's own distribution.
     """
     scale, x, y, gait, horizon, shade = shares.unbind(1)
-    smallest, largest = SCALE[attributes[:, 2]].unbind(1)
+    smallest, largest = SCALE.to(shares)[attributes[:, 2]].unbind(1)
     scale = smallest + (largest - smallest) * scale
     return Scenes(
         *attributes.unbind(1),
@@ -309,7 +309,11 @@ def _anatomy(gait: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 def _bundle(capsules: list[tuple], like: Tensor) -> Tensor:
     """k capsules (start x, start y, end x, end y, start radius, end radius) as one tensor (6, k, 1, 1, n)."""
-    numbers = [torch.as_tensor(number).to(like).expand_as(like) for capsule in capsules for number in capsule]
+    numbers = [
+        number if isinstance(number, Tensor) else torch.full_like(like, number)
+        for capsule in capsules
+        for number in capsule
+    ]
     return torch.stack(numbers).view(len(capsules), 6, 1, 1, len(like)).transpose(0, 1)
 
 

@@ -168,7 +168,7 @@ def read(pictures: Tensor) -> Reading:
 
 
 def _readings_of(pictures: Tensor) -> Reading:
-    reader, tolerance = _load()
+    reader, tolerance = _load(pictures.device)
     readings = [_read(batch, reader, tolerance[pictures.shape[-1]]) for batch in pictures.split(BATCH)]
     scenes = Scenes(*(torch.cat([getattr(r.scenes, f.name) for r in readings]) for f in dataclasses.fields(Scenes)))
     return Reading(scenes, torch.cat([r.redrawn for r in readings]), torch.cat([r.strangeness for r in readings]))
@@ -213,7 +213,7 @@ def frechet_distance(pictures: Tensor, real: Tensor) -> float:
     """
     _check(pictures)
     _check(real)
-    metric = FrechetInceptionDistance(feature=_Features(_load()[0]), normalize=True)
+    metric = FrechetInceptionDistance(feature=_Features(_load(pictures.device)[0]), normalize=True)
     with torch.no_grad():
         for batch in pictures.split(BATCH):
             metric.update(batch, real=False)
@@ -226,7 +226,7 @@ def score(pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Sc
     """All four figures. ``rng`` draws the real pictures that the Frechet distance is measured against."""
     _check_captions(pictures, captions)
     reading = read(pictures)
-    real = dogs.draw(dogs.sample_scenes(list(captions), rng), pictures.shape[-1])
+    real = dogs.draw(dogs.sample_scenes(list(captions), rng).to(pictures.device), pictures.shape[-1])
     return Score(
         valid=reading.valid.float().mean().item(),
         faithful=LANGUAGE.fits(reading.scenes.attributes, captions).float().mean().item(),
@@ -244,7 +244,8 @@ def copies(pictures: Tensor, originals: Tensor) -> float:
     """
     _check(pictures)
     _check(originals)
-    nearest = torch.cat([torch.cdist(b.flatten(1), originals.flatten(1)).amin(1) for b in pictures.split(BATCH)])
+    originals = originals.flatten(1).to(pictures.device)
+    nearest = torch.cat([torch.cdist(b.flatten(1), originals).amin(1) for b in pictures.split(BATCH)])
     return (nearest / math.sqrt(pictures[0].numel()) <= GRAIN / 2).float().mean().item()
 
 
@@ -314,7 +315,7 @@ def _another_stride(scenes: Scenes, pictures: Tensor) -> Scenes:
 def _refine(scenes: Scenes, pictures: Tensor, steps: int) -> tuple[Scenes, Tensor]:
     """Damped Gauss-Newton steps (Levenberg 1944) on the continuous factors; returns the scenes and their drawings."""
     redrawn = dogs.draw(scenes, pictures.shape[-1])
-    damping = torch.full((len(scenes),), 1e-2)
+    damping = torch.full_like(scenes.x, 1e-2)
     for _ in range(steps):
         proposal = _gauss_newton(scenes, pictures, redrawn, damping)
         drawing = dogs.draw(proposal, pictures.shape[-1])
@@ -353,7 +354,7 @@ def _worst_patch(difference: Tensor) -> Tensor:
 
 
 def _answer_index(attributes: Tensor) -> Tensor:
-    index = torch.zeros(len(attributes), dtype=torch.int64)
+    index = torch.zeros_like(attributes[:, 0])
     for a, count in enumerate(_COUNTS):
         index = index * count + attributes[:, a]
     return index
@@ -371,12 +372,15 @@ def _true_answers(captions: Sequence[str]) -> Tensor:
 def _coverage(reading: Reading, captions: Sequence[str]) -> float:
     if not reading.valid.any():
         return 0.0
-    shown = _answer_index(reading.scenes.attributes[reading.valid]).bincount(minlength=math.prod(_COUNTS))
+    shown = _answer_index(reading.scenes.attributes[reading.valid].cpu()).bincount(minlength=math.prod(_COUNTS))
     return 1 - (shown / shown.sum() - _true_answers(list(captions))).abs().sum().item() / 2
 
 
 class _Features(nn.Module):
-    """The reader as torchmetrics wants a feature network: called on pictures, with ``num_features``."""
+    """The reader as torchmetrics wants a feature network: called on pictures, with ``num_features``.
+
+    Its features go to the CPU: a Frechet distance needs double precision, which Apple's GPU does not have.
+    """
 
     num_features = N_FEATURES
 
@@ -385,20 +389,20 @@ class _Features(nn.Module):
         self.reader = reader
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.reader.features(pictures)
+        return self.reader.features(pictures).cpu()
 
 
 @functools.cache
-def _load() -> tuple[Reader, dict[int, Tensor]]:
+def _load(device: torch.device) -> tuple[Reader, dict[int, Tensor]]:
     if not WEIGHTS.exists():
         raise FileNotFoundError(
             f"the judge's weights are missing: {WEIGHTS}. `python -m helpers.judge train` makes them"
         )
-    state = {name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}
+    state = {name: tensor.float().to(device) for name, tensor in load_file(WEIGHTS).items()}
     tolerance = {size: state.pop(f"tolerance.{size}") for size in SIZES}
     reader = Reader()
     reader.load_state_dict(state, strict=False)  # the counters of batch normalisation are not stored
-    return reader.eval().requires_grad_(False), tolerance
+    return reader.to(device).eval().requires_grad_(False), tolerance
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -462,4 +466,4 @@ def store(reader: Reader) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the judge.")
     parser.add_argument("command", choices=["train", "calibrate"], help="calibrate keeps the reader that there is")
-    store(make_reader() if parser.parse_args().command == "train" else _load()[0])
+    store(make_reader() if parser.parse_args().command == "train" else _load(torch.device("cpu"))[0])

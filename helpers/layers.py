@@ -56,9 +56,12 @@ def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_k: int | Non
     if top_k is not None:
         weakest = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < weakest, -torch.inf)
-    # In double precision: in single, the rounding of a long sum could choose a token of probability zero.
-    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)  # (n, k)
-    return torch.searchsorted(cumulative, u.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    # In double precision, which Apple's GPU does not have; in single, the rounding of a long sum could choose a token
+    # of probability zero.
+    exact = logits.to("cpu" if logits.device.type == "mps" else logits.device).double()
+    cumulative = (exact / temperature).softmax(-1).cumsum(-1)  # (n, k)
+    share = u.to(cumulative)[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, share, right=True)[:, 0].to(logits.device)
 
 
 class CaptionEmbedding(nn.Module):
@@ -130,9 +133,10 @@ class Decoder(nn.Module):
         Raises:
             ValueError: z has another shape.
         """
-        z = latent(z, len(captions), self.latent_shape, None)
+        said = self.caption(captions)
+        z = latent(z, len(captions), self.latent_shape, None).to(said.device)
         waves = [wave(speed * z) for speed in self.WAVES for wave in (torch.sin, torch.cos)]
-        return self.network(torch.cat([self.caption(captions), z, *waves], dim=1))
+        return self.network(torch.cat([said, z, *waves], dim=1))
 
 
 class ConvResidual(nn.Module):
@@ -216,8 +220,8 @@ class PictureDecoder(nn.Module):
         Raises:
             ValueError: z has another shape.
         """
-        z = latent(z, len(captions), self.latent_shape, None)
-        known = torch.cat([z, self.caption(captions)], dim=1)
+        said = self.caption(captions)
+        known = torch.cat([latent(z, len(captions), self.latent_shape, None).to(said.device), said], dim=1)
         style = self.style(known)
         h = self.coarse(self.begin(known), style)  # (n, 2 * width, s / 4, s / 4)
         h = self.fine(self.up(h), style)  # (n, width, s / 2, s / 2)
@@ -243,7 +247,8 @@ class VectorNetwork(nn.Module):
 
     def forward(self, captions: Sequence[str], x: Tensor) -> Tensor:
         """``n`` captions and ``(n, inputs)`` to ``(n, outputs)``."""
-        return self.network(self.begin(x) + self.caption(captions))
+        said = self.caption(captions)
+        return self.network(self.begin(x.to(said.device)) + said)
 
     def depths(self, captions: Sequence[str], x: Tensor) -> Tensor:
         """What lies before, between and after its residual layers: ``(n, inputs)`` to ``(n, (layers + 1) * width)``."""

@@ -22,7 +22,7 @@ def fit(pictures: Tensor, colours: int, rng: torch.Generator) -> Tensor:
     """
     seed = int(torch.randint(2**31, (), generator=rng))
     pixels = pictures.movedim(1, -1).reshape(-1, 3)
-    clusters = MiniBatchKMeans(colours, batch_size=8192, n_init=1, random_state=seed).fit(pixels.numpy())
+    clusters = MiniBatchKMeans(colours, batch_size=8192, n_init=1, random_state=seed).fit(pixels.cpu().numpy())
     palette = torch.tensor(clusters.cluster_centers_, dtype=torch.float32).clamp(0, 1)
     return palette[palette.sum(1).argsort()]
 

@@ -6,22 +6,22 @@ goes on where it stopped. All seconds are seconds of work of that core.
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from helpers import dogs, tables
-from helpers.checkpoints import BEYOND, latent_denoiser, load, loss_for
-from helpers.comparison import measured
+from helpers import dogs
+from helpers.checkpoints import BEYOND, latent_denoiser, load
+from helpers.comparison import DATA, measured
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.latent_diffusion import LatentDiffusion
+from helpers.tables import Row, Table
 from helpers.training import train
 from helpers.unet import Denoiser
 
-FILE = Path(__file__).parent.parent / "data" / "parts.json"
 PLAN = {"seconds": 120, "seeds": [0, 1], "threads": 1, "encoded": 20_000, "guidance": [1.0, 2.0]}
+TABLE = Table(DATA / "parts.json", PLAN, "python -m helpers.parts")  # a row: variant, seed and guidance
 RECIPE = BEYOND["latent_diffusion"]
 VARIANTS = ("whole", "no text encoder", "no VAE")
 
@@ -59,36 +59,24 @@ def train_variant(variant: str, seed: int, encoded: int = PLAN["encoded"], **bud
     """
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
-    model = build(variant)
-    loss = loss_for(dataclasses.replace(RECIPE, encoded=encoded), model, rng)
-    options = RECIPE.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time}
-    return model, len(train(model, loss, rng, **options | budget))
+    stage = RECIPE.at_once if variant == "no VAE" else dataclasses.replace(RECIPE.stages[0], encoded=encoded)
+    model, loss = stage.begin(build(variant), RECIPE.size, rng)
+    options = stage.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time} | budget
+    return model, len(train(model, loss, rng, **options))
 
 
-def rows_of(file: Path = FILE) -> tables.Rows:
-    """The stored table: a row for each variant, seed and guidance. Raises what ``tables.load`` raises."""
-    return tables.load(file, PLAN, "python -m helpers.parts")
-
-
-def run(file: Path = FILE) -> None:
+def run(table: Table = TABLE) -> None:
     """Train and measure whatever the table does not have yet."""
-    torch.set_num_threads(PLAN["threads"])
-    rows = rows_of(file) if file.exists() else []
-    done = {(row["variant"], row["seed"]) for row in rows}
-    for seed in PLAN["seeds"]:
-        for variant in VARIANTS:
-            if (variant, seed) in done:
-                continue
-            model, steps = train_variant(variant, seed, seconds=PLAN["seconds"])
-            for guidance in PLAN["guidance"]:
 
-                def sample(captions: list[str], rng: torch.Generator, model=model, guidance=guidance) -> Tensor:
-                    return model.sample(captions, rng=rng, guidance=guidance)
+    def measured_variant(variant: str, seed: int) -> Iterator[Row]:
+        model, steps = train_variant(variant, seed, table.plan["encoded"], seconds=table.plan["seconds"])
+        for guidance in table.plan["guidance"]:
+            figures = measured(lambda captions, rng, by=guidance: model.sample(captions, rng=rng, guidance=by), seed)
+            yield {"guidance": guidance, "steps": steps, **figures}
 
-                figures_of = measured(sample, seed)
-                rows.append({"variant": variant, "seed": seed, "guidance": guidance, "steps": steps, **figures_of})
-                print(f"{variant:16} seed {seed} guidance {guidance}: {steps:6,} steps, FD {figures_of['fd_dogs']:.0f}")
-            tables.store(file, PLAN, rows)
+    table.fill(
+        [{"variant": variant, "seed": seed} for seed in table.plan["seeds"] for variant in VARIANTS], measured_variant
+    )
 
 
 if __name__ == "__main__":

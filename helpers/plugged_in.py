@@ -6,23 +6,23 @@
 
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from helpers import checkpoints, comparison, dogs, tables
+from helpers import checkpoints, comparison, dogs
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import Discriminator
 from helpers.models.hybrids import FewSteps, StepDiscriminator, WithDiscriminator, nothing
 from helpers.models.vae import VAE
+from helpers.tables import Row, Table
 from helpers.training import train
 
-FILE = Path(__file__).parent.parent / "data" / "plugged_in.json"
 SIZE, BATCH, WIDTH = 16, 32, 48  # pixels, pictures in a batch, channels of a discriminator
 STEPS = 2  # of denoising
 PLAN = {"seconds": 20, "seeds": [0, 1, 2], "threads": 1, "pictures_judged": comparison.JUDGED, "batch": BATCH}
+TABLE = Table(comparison.DATA / "plugged_in.json", PLAN, "python -m helpers.plugged_in")  # a row: arm and seed
 BUDGET = {"lr": 3e-4, "betas": (0.0, 0.99), "ema_decay": 0.99}  # the paces of the players are those of notebook 8
 OPPONENT = {"part_lr": {"discriminator": 1.2e-3}}
 
@@ -90,25 +90,14 @@ def bits_per_dimension(flow: PictureFlow, seed: int) -> float:
     return 8 - flow.log_prob(pictures, captions).mean().item() / pictures[0].numel() / math.log(2)
 
 
-def load(file: Path = FILE) -> tables.Rows:
-    """The stored table: a row for each arm and seed. Raises what ``tables.load`` raises."""
-    return tables.load(file, PLAN, "python -m helpers.plugged_in")
-
-
-def run(file: Path = FILE) -> None:
+def run(table: Table = TABLE) -> None:
     """Train and measure whatever the table does not have yet."""
-    torch.set_num_threads(PLAN["threads"])
-    rows = load(file) if file.exists() else []
-    done = {(row["arm"], row["seed"]) for row in rows}
-    for seed in PLAN["seeds"]:
-        for arm, build in ARMS.items():
-            if (arm, seed) in done:
-                continue
-            model, steps = train_arm(build, seed, seconds=PLAN["seconds"])
-            row = {"arm": arm, "seed": seed, "steps": steps, **measured(model, seed)}
-            rows.append(row)
-            tables.store(file, PLAN, rows)
-            print(f"{arm:16} seed {seed}: {steps:5,} steps, FD-dogs {row['fd_dogs']:.0f}", flush=True)
+
+    def measured_arm(arm: str, seed: int) -> Iterator[Row]:
+        model, steps = train_arm(ARMS[arm], seed, seconds=table.plan["seconds"])
+        yield {"steps": steps, **measured(model, seed)}
+
+    table.fill([{"arm": arm, "seed": seed} for seed in table.plan["seeds"] for arm in ARMS], measured_arm)
 
 
 def measured(model: nn.Module, seed: int) -> dict[str, float]:

@@ -136,7 +136,7 @@ class Denoiser(nn.Module):
     def condition(self, captions: Sequence[str], alpha_bar: Tensor) -> Tensor:
         """What the U-Net is told: ``n`` captions and alpha_bar of each, ``(n,)``, to ``(n, CONDITION)``."""
         told = self.noise(noise_waves(alpha_bar))
-        return self.mix(torch.cat([self.caption(captions), told], dim=1))
+        return self.mix(torch.cat([self.caption(captions).to(told.device), told], dim=1))
 
     def forward(self, captions: Sequence[str], x: Tensor, alpha_bar: Tensor) -> Tensor:
         """``n`` captions, ``(n, channels, size, size)`` and alpha_bar of each, ``(n,)``, to the shape of x."""

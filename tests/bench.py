@@ -106,19 +106,15 @@ def training() -> None:
     from helpers import checkpoints
     from helpers.training import train
 
-    for name, shipped in checkpoints.MODELS.items():
-        recipe = dataclasses.replace(shipped, encoded=2000, pairs=2000)  # the rest would only be waited for
+    for name, recipe in checkpoints.MODELS.items():
         rng = torch.Generator().manual_seed(0)
         model = recipe.build(rng)
-        trainings = {name: (model, checkpoints.loss_for(recipe, model, rng), recipe.budget)}
-        if recipe.second:
-            part, loss = checkpoints.second_training(recipe, model, rng)
-            trainings[f"{name}, its second training"] = (part, loss, recipe.second)
-        for label, (part, loss, budget) in trainings.items():
-            options = {key: value for key, value in budget.items() if key != "steps"}
-            steps = len(train(part, loss, rng, seconds=30, **options))
-            minutes = budget["steps"] / steps * 0.5
-            print(f"{label}: {steps / 30:.1f} steps a second, {minutes:.1f} minutes in all")
+        for k, shipped in enumerate(recipe.stages, 1):
+            stage = dataclasses.replace(shipped, encoded=2000)  # the rest would only be waited for
+            learner, loss = stage.begin(model, recipe.size, rng)
+            steps = len(train(learner, loss, rng, seconds=30, **stage.budget | {"steps": None}))
+            minutes = stage.budget["steps"] / steps * 0.5
+            print(f"{name}, stage {k}: {steps / 30:.1f} steps a second, {minutes:.1f} minutes in all")
 
 
 def threads() -> None:

@@ -1,5 +1,6 @@
 """The comparison: a budget that only work uses up, a table that is kept, and the counting."""
 
+import dataclasses
 import json
 
 import pytest
@@ -15,14 +16,14 @@ def rng(seed=0):
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """A plan of a moment, of two families and few pictures."""
-    monkeypatch.setattr(comparison, "PLAN", comparison.PLAN | {"seconds": [0.05, 0.1], "seeds": [0]})
+def small(monkeypatch, tmp_path):
+    """A table by a plan of a moment, of two families and few pictures."""
     monkeypatch.setattr(comparison, "JUDGED", 40)
     few = {name: comparison.FAMILIES[name] for name in ("gan", "vae")}
     monkeypatch.setattr(comparison, "FAMILIES", few)
     threads = torch.get_num_threads()
-    yield
+    plan = comparison.PLAN | {"seconds": [0.05, 0.1], "seeds": [0]}
+    yield dataclasses.replace(comparison.TABLE, file=tmp_path / "comparison.json", plan=plan)
     torch.set_num_threads(threads)
 
 
@@ -61,38 +62,34 @@ def test_one_seed_means_the_same_captions_for_all():
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_a_broken_run_goes_on_and_repeats_nothing(small, tmp_path):
-    file = tmp_path / "comparison.json"
-    comparison.run(file)
-    rows = comparison.load(file)
+def test_a_broken_run_goes_on_and_repeats_nothing(small):
+    comparison.run(small)
+    rows = small.rows()
     assert [(row["family"], row["seconds"]) for row in rows] == [
         ("gan", 0.05),
         ("vae", 0.05),
         ("gan", 0.1),
         ("vae", 0.1),
     ]
-    kept = json.loads(file.read_text())
-    kept["rows"] = kept["rows"][:1] + kept["rows"][2:]  # as if it had been killed, with one missing
-    kept["rows"][0]["steps"] = 12345
-    file.write_text(json.dumps(kept))
-    comparison.run(file)
-    again = comparison.load(file)
+    rows[0]["steps"] = 12345
+    small.store(rows[:1] + rows[2:])  # as if it had been killed, with one missing
+    comparison.run(small)
+    again = small.rows()
     assert len(again) == 4
     assert again[0]["steps"] == 12345
     assert again[-1]["family"] == "vae"
 
 
-def test_a_table_of_another_plan_is_refused(small, tmp_path):
-    file = tmp_path / "comparison.json"
-    with pytest.raises(FileNotFoundError, match="python -m"):
-        comparison.load(file)
-    file.write_text(json.dumps({"plan": {"seconds": [1]}, "rows": []}))
+def test_a_table_of_another_plan_is_refused(small):
+    with pytest.raises(FileNotFoundError, match="`python -m helpers"):
+        small.rows()
+    small.file.write_text(json.dumps({"plan": {"seconds": [1]}, "rows": []}))
     with pytest.raises(ValueError, match="delete it"):
-        comparison.load(file)
+        small.rows()
 
 
 def test_the_shipped_table_is_whole():
-    rows = comparison.load()
+    rows = comparison.TABLE.rows()
     found = {(row["family"], row["seed"], row["seconds"]) for row in rows}
     plan = comparison.PLAN
     assert found == {(f, s, t) for f in comparison.FAMILIES for s in plan["seeds"] for t in plan["seconds"]}

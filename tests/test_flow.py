@@ -229,7 +229,7 @@ def test_densities_are_those_of_zuko_for_the_same_transform():
             shift, scale = AffineTransform(-mean, 1), AffineTransform(0, (-log_deviation).exp())
             return zuko.transforms.DependentTransform(zuko.transforms.ComposedTransform(shift, scale), 1)
 
-        return zuko.transforms.CouplingTransform(meta, coupling.stays)
+        return zuko.transforms.CouplingTransform(meta, torch.isin(torch.arange(SIZE), coupling.stays))
 
     base = Independent(Normal(torch.zeros(SIZE).double(), torch.ones(SIZE).double()), 1)
     other = zuko.distributions.NormalizingFlow(

@@ -1,13 +1,14 @@
 """Latent diffusion: what is diffused, what the text encoder reads, and the table of its parts."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from helpers import checkpoints, dogs, judge, parts, tables
-from helpers.checkpoints import Recipe, latent_denoiser, latent_loss_of
+from helpers import checkpoints, dogs, judge, parts
+from helpers.checkpoints import OF_VECTORS, Stage, latent_denoiser
 from helpers.models.diffusion import cosine_schedule
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.training import train
@@ -78,8 +79,8 @@ def test_a_sample_is_the_picture_of_the_sample_inside(model, spacing):
 def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
     before = {name: value.clone() for name, value in model.vae.state_dict().items()}
     network = {name: value.clone() for name, value in model.network.state_dict().items()}
-    recipe = Recipe(None, size=32, batch=4, budget={}, encoded=500)
-    loss = latent_loss_of(recipe, model, rng())
+    learner, loss = Stage({}, batch=4, **OF_VECTORS, encoded=500).begin(model, 32, rng())
+    assert learner is model
     assert math.isfinite(loss(model, rng()).item())
     train(model, loss, rng(), steps=3, muon_lr=0.02, ema_decay=0.5)
     assert all(torch.equal(value, before[name]) for name, value in model.vae.state_dict().items())
@@ -152,20 +153,19 @@ def test_an_unknown_variant_is_named_with_those_that_there_are():
 
 def test_a_broken_table_of_parts_goes_on(tmp_path, monkeypatch):
     plan = parts.PLAN | {"seconds": 0.05, "seeds": [0], "encoded": 500, "guidance": [1.0]}
-    monkeypatch.setattr(parts, "PLAN", plan)
     monkeypatch.setattr(parts, "VARIANTS", ("whole", "no text encoder"))
     monkeypatch.setattr(parts, "measured", lambda sample, seed: {"fd_dogs": 1.0})
     monkeypatch.setattr(parts, "load", lambda name: grid_vae(size=32))
     threads = torch.get_num_threads()
-    file = tmp_path / "parts.json"
-    parts.run(file)
-    rows = tables.load(file, plan, "make it")
+    table = dataclasses.replace(parts.TABLE, file=tmp_path / "parts.json", plan=plan)
+    parts.run(table)
+    rows = table.rows()
     assert [row["variant"] for row in rows] == ["whole", "no text encoder"]
     rows[1]["steps"] = 12345
-    tables.store(file, plan, rows[1:])  # as if it had been killed, with one missing
-    parts.run(file)
+    table.store(rows[1:])  # as if it had been killed, with one missing
+    parts.run(table)
     torch.set_num_threads(threads)
-    again = tables.load(file, plan, "make it")
+    again = table.rows()
     assert [row["variant"] for row in again] == ["no text encoder", "whole"]
     assert again[0]["steps"] == 12345
 

@@ -421,10 +421,10 @@ def test_its_recipe_is_stored_with_it(name):
     with safe_open(checkpoints.FOLDER / f"{name}.safetensors", "pt") as stored:
         metadata = stored.metadata()
     recipe = checkpoints.MODELS[name]
-    expected = {"seed": recipe.seed, "batch": recipe.batch, **recipe.budget}
-    of_vectors = {"second": recipe.second, "pairs": recipe.pairs, "encoded": recipe.encoded}
-    expected |= {key: value for key, value in of_vectors.items() if value is not None}
-    assert json.loads(metadata["recipe"]) == json.loads(json.dumps(expected))  # JSON knows no tuples
+    expected = [{"batch": stage.batch, "encoded": stage.encoded, **stage.budget} for stage in recipe.stages]
+    stored = json.loads(metadata["recipe"])
+    assert stored["seed"] == recipe.seed
+    assert [{"encoded": None, **stage} for stage in stored["stages"]] == json.loads(json.dumps(expected))  # no tuples
     assert metadata["made_by"] == f"python -m helpers.checkpoints {name}"
 
 
@@ -444,7 +444,8 @@ def test_a_checkpoint_that_cannot_be_used_says_why(tmp_path):
 
 def test_making_a_checkpoint_and_loading_it_gives_the_model_back(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    recipe = checkpoints.Recipe(checkpoints.build_autoregressive, size=16, batch=2, budget={"steps": 2, "lr": 1e-3})
+    stage = checkpoints.Stage({"steps": 2, "lr": 1e-3}, batch=2)
+    recipe = checkpoints.Recipe(checkpoints.build_autoregressive, 16, (stage,))
     monkeypatch.setitem(checkpoints.MODELS, "autoregressive", recipe)
     checkpoints.make("autoregressive")
     files = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
@@ -462,7 +463,7 @@ class ByCaption(nn.Module):
 
 
 class Recording(nn.Module):
-    """A second VAE that keeps what it should have learned from."""
+    """A second VAE, or a game, that keeps what it should have learned from."""
 
     def loss(self, vectors, captions, rng):
         self.seen = vectors, captions
@@ -471,11 +472,12 @@ class Recording(nn.Module):
 
 def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(monkeypatch):
     monkeypatch.setattr(dogs.LANGUAGE, "sample", lambda n, rng: (CAPTIONS * n)[:n])
-    recipe, model = dataclasses.replace(checkpoints.RECIPES["vae"], encoded=300), two_stage_vae(16)
-    model.first, model.second = ByCaption(), Recording()
-    checkpoints.vector_loss_of(recipe, model, rng())(model.second, rng(1))
+    stage, model = dataclasses.replace(checkpoints.RECIPES["vae"].stages[1], encoded=300), two_stage_vae(16)
+    model.first.encode, model.second = ByCaption().encode, Recording()
+    learner, loss = stage.begin(model, 16, rng())
+    loss(learner, rng(1))
     vectors, captions = model.second.seen
-    assert vectors.shape == (recipe.batch * checkpoints.VECTORS, 1)
+    assert vectors.shape == (stage.batch, 1)
     error = vectors[:, 0] - torch.tensor([float(CAPTIONS.index(caption)) for caption in captions])
     assert error.abs().max() < 0.5  # each vector is of the caption beside it
     assert error.std().item() == pytest.approx(0.1, rel=0.2)
@@ -483,13 +485,13 @@ def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(
 
 
 def test_the_third_move_of_a_flow_begins_with_the_scale_of_what_it_is_given(monkeypatch):
-    recipe, model = dataclasses.replace(checkpoints.RECIPES["flow"], encoded=300), flow(16)
+    stage, model = dataclasses.replace(checkpoints.RECIPES["flow"].stages[1], encoded=300), flow(16)
     fitted = {}
     monkeypatch.setattr(model.second, "initialise", lambda vectors, captions: fitted.update(n=vectors, c=captions))
-    loss = checkpoints.vector_loss_of(recipe, model, rng())
+    learner, loss = stage.begin(model, 16, rng())
     pictures = dogs.draw(dogs.sample_scenes(fitted["c"], rng()), 16)
     assert fitted["n"].shape == (300, 16) == model.vectors(pictures, fitted["c"], rng()).shape
-    assert loss(model.second, rng(1)).requires_grad
+    assert loss(learner, rng(1)).requires_grad
 
 
 @pytest.mark.parametrize(("name", "part"), [("vae", "second."), ("flow", "flow.layers.1.")])
@@ -499,7 +501,8 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     budget = {"steps": 3, "lr": 1e-2, "ema_decay": 0.1}
     build = checkpoints.RECIPES[name].build
-    recipe = checkpoints.Recipe(build, size=16, batch=4, budget=budget, second=budget, encoded=20)
+    stages = [dataclasses.replace(s, budget=budget, batch=4, encoded=20) for s in checkpoints.RECIPES[name].stages]
+    recipe = checkpoints.Recipe(build, 16, tuple(stages))
     monkeypatch.setitem(checkpoints.MODELS, name, recipe)
     checkpoints.make(name)
     unbroken = checkpoints.load(name).state_dict()
@@ -515,7 +518,7 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
     monkeypatch.setattr(checkpoints, "train", cut_off)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.make(name)
-    halfway = checkpoints.load(name, tmp_path / "cache" / f"{name}_halfway.safetensors").state_dict()
+    halfway = checkpoints.load(name, tmp_path / "cache" / f"{name}_stage_1.safetensors").state_dict()
     torch.manual_seed(0)
     untrained = recipe.build(rng()).state_dict()
     first = [key for key in halfway if not key.startswith(part)]
@@ -532,12 +535,12 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
 
 
 def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead():
-    recipe = dataclasses.replace(checkpoints.MODELS["one_step"], pairs=30, batch=8)
+    recipe = checkpoints.MODELS["one_step"]
     model, seen = recipe.build(rng()), {}
     teacher = checkpoints.load("vector_diffusion")
-    loss = checkpoints.distillation_loss_of(recipe, model, rng())
+    learner, loss = dataclasses.replace(recipe.stages[0], encoded=30, batch=8).begin(model, 16, rng())
     model.distillation_loss = lambda x, captions, z: seen.update(x=x, captions=captions, z=z)
-    loss(model, rng(1))
+    loss(learner, rng(1))
     led = teacher.sample_inside(seen["captions"], seen["z"], steps=10, spacing="quadratic")
     assert led.shape == (8, *model.latent_shape)
     assert torch.allclose(seen["x"], led, atol=1e-4)
@@ -545,9 +548,11 @@ def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead():
 
 
 def test_the_game_is_about_vectors_on_the_scale_that_the_model_has():
-    recipe = dataclasses.replace(checkpoints.MODELS["one_step"], encoded=500, batch=400)
-    model, game = recipe.build(rng()), Recording()
-    checkpoints.game_loss_of(recipe, model, rng())(game, rng(1))
+    recipe, game = checkpoints.MODELS["one_step"], Recording()
+    model = recipe.build(rng())
+    stage = dataclasses.replace(recipe.stages[1], encoded=500, batch=400, game=lambda _: game)
+    learner, loss = stage.begin(model, 16, rng())
+    loss(learner, rng(1))
     x, captions = game.seen
     assert x.shape == (400, *model.latent_shape)
     assert len(captions) == 400
@@ -562,9 +567,9 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_mad
     shutil.copy(checkpoints.FOLDER / "vector_diffusion.safetensors", folder)
     monkeypatch.setattr(checkpoints, "FOLDER", folder)
     budget = {"steps": 3, "lr": 1e-3, "ema_decay": 0.1}
-    small = dataclasses.replace(
-        checkpoints.MODELS["one_step"], batch=4, budget=budget, second=budget, pairs=20, encoded=20
-    )
+    stages = checkpoints.MODELS["one_step"].stages
+    stages = tuple(dataclasses.replace(stage, budget=budget, batch=4, encoded=20) for stage in stages)
+    small = dataclasses.replace(checkpoints.MODELS["one_step"], stages=stages)
     monkeypatch.setitem(checkpoints.MODELS, "one_step", small)
     checkpoints.make("one_step")
     unbroken = checkpoints.load("one_step").state_dict()
@@ -591,7 +596,7 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_mad
     with pytest.raises(KeyboardInterrupt):
         checkpoints.make("one_step")
     assert (tmp_path / "cache" / "one_step_in_training.pt").exists() == (moves_made > 0)
-    halfway = checkpoints.load("one_step", tmp_path / "cache" / "one_step_halfway.safetensors").state_dict()
+    halfway = checkpoints.load("one_step", tmp_path / "cache" / "one_step_stage_1.safetensors").state_dict()
     assert any(not torch.equal(halfway[key], unbroken[key]) for key in unbroken)
     checkpoints.make("one_step")
     assert trained == ["OneStep", "WithDiscriminator", "WithDiscriminator"]
@@ -602,7 +607,7 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_mad
 
 def test_half_of_a_model_by_another_recipe_is_not_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    half = tmp_path / "cache" / "vae_halfway.safetensors"
+    half = tmp_path / "cache" / "vae_stage_1.safetensors"
     half.parent.mkdir()
     save_file({"x": torch.zeros(1)}, half, {"recipe": json.dumps({"seed": 1})})
     with pytest.raises(ValueError, match="another recipe; delete it"):

@@ -285,6 +285,6 @@ class PixelByPixel(nn.Module):
             read = caches[0].seen if cached else 0  # of the sequence
             besides = self.look_around(sequence[:, self.words :], max(0, read + 1 - self.words))
             logits = self.gpt(sequence[:, read:], caches, besides)[:, -1, : len(self.palette)]
-            colour = choose(logits, z[:, pixel].to(logits.device), temperature, top_k)[:, None]
+            colour = choose(logits, z[:, pixel], temperature, top_k)[:, None]
             sequence = torch.cat([sequence, colour], dim=1)
         return crayons.to_pictures(sequence[:, self.words :], self.palette)

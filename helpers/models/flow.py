@@ -83,7 +83,8 @@ class AffineCoupling(nn.Module):
 
     def __init__(self, stays: Tensor, network: nn.Module, bound: float = 2.0):
         super().__init__()
-        self.register_buffer("stays", stays, persistent=False)
+        self.register_buffer("stays", stays.nonzero()[:, 0], persistent=False)
+        self.register_buffer("moves", (~stays).nonzero()[:, 0], persistent=False)
         self.network, self.bound = network, bound
 
     def guess(self, known: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -95,14 +96,14 @@ class AffineCoupling(nn.Module):
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         mean, log_deviation = self.guess(x[:, self.stays], captions)
         y = x.clone()
-        y[:, ~self.stays] = (x[:, ~self.stays] - mean) * (-log_deviation).exp()
+        y[:, self.moves] = (x[:, self.moves] - mean) * (-log_deviation).exp()
         return y, -log_deviation.sum(1)
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
         """``(n, size)`` to the x that ``forward`` turns into y."""
         mean, log_deviation = self.guess(y[:, self.stays], captions)
         x = y.clone()
-        x[:, ~self.stays] = y[:, ~self.stays] * log_deviation.exp() + mean
+        x[:, self.moves] = y[:, self.moves] * log_deviation.exp() + mean
         return x
 
 
@@ -126,7 +127,8 @@ class SplineCoupling(nn.Module):
 
     def __init__(self, stays: Tensor, network: nn.Module, bins: int = 8, bound: float = 4.0):
         super().__init__()
-        self.register_buffer("stays", stays, persistent=False)
+        self.register_buffer("stays", stays.nonzero()[:, 0], persistent=False)
+        self.register_buffer("moves", (~stays).nonzero()[:, 0], persistent=False)
         self.network, self.bins, self.bound = network, bins, bound
 
     def knots(self, known: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +148,7 @@ class SplineCoupling(nn.Module):
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         across, up, slopes = self.knots(x[:, self.stays], captions)
-        others = x[:, ~self.stays]
+        others = x[:, self.moves]
         inside = others.clamp(-self.bound, self.bound)
         x0, x1, y0, y1, d0, d1 = self.pieces(inside, across, across, up, slopes)
         s, t = (y1 - y0) / (x1 - x0), (inside - x0) / (x1 - x0)
@@ -154,13 +156,13 @@ class SplineCoupling(nn.Module):
         moved = y0 + (y1 - y0) * (s * t.square() + d0 * t * (1 - t)) / below
         slope = s.square() * (d1 * t.square() + 2 * s * t * (1 - t) + d0 * (1 - t).square()) / below.square()
         y = x.clone()
-        y[:, ~self.stays] = moved + (others - inside)  # beyond its ends, a curve goes on with the slope it has there, 1
+        y[:, self.moves] = moved + (others - inside)  # beyond its ends, a curve goes on with the slope it has there, 1
         return y, slope.log().sum(1)
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
         """``(n, size)`` to the x that ``forward`` turns into y: the root of a quadratic equation."""
         across, up, slopes = self.knots(y[:, self.stays], captions)
-        others = y[:, ~self.stays]
+        others = y[:, self.moves]
         inside = others.clamp(-self.bound, self.bound)
         x0, x1, y0, y1, d0, d1 = self.pieces(inside, up, across, up, slopes)
         s, rise = (y1 - y0) / (x1 - x0), inside - y0
@@ -168,7 +170,7 @@ class SplineCoupling(nn.Module):
         a, b, c = (y1 - y0) * (s - d0) + bend, (y1 - y0) * d0 - bend, -s * rise
         t = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
         x = y.clone()
-        x[:, ~self.stays] = x0 + t * (x1 - x0) + (others - inside)
+        x[:, self.moves] = x0 + t * (x1 - x0) + (others - inside)
         return x
 
 
@@ -193,7 +195,7 @@ class Flow(nn.Module):
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
-        log_det = torch.zeros(len(x))
+        log_det = x.new_zeros(len(x))
         for layer in self.layers:
             x, more = layer(x, captions)
             log_det = log_det + more
@@ -221,7 +223,7 @@ class Part(nn.Module):
 
     def __init__(self, goes_on: Tensor, flow: Flow):
         super().__init__()
-        self.register_buffer("goes_on", goes_on, persistent=False)
+        self.register_buffer("goes_on", goes_on.nonzero()[:, 0], persistent=False)
         self.flow = flow
 
     def initialise(self, x: Tensor, captions: Sequence[str]) -> None:
@@ -242,18 +244,23 @@ class Part(nn.Module):
 
 
 class FewFromMany(nn.Module):
-    """The network of a coupling: looks at a picture in which a few numbers are missing."""
+    """The network of a coupling: looks at a picture in which a few numbers are missing.
+
+    Args:
+        encoder: called with captions and pictures, gives ``(n, k)``.
+        few: ``(3, s, s)`` booleans, True for the k numbers.
+    """
 
     def __init__(self, encoder: nn.Module, few: Tensor):
         super().__init__()
-        self.encoder = encoder
-        self.register_buffer("few", few, persistent=False)  # (3, s, s) booleans
+        self.encoder, self.shape = encoder, few.shape
+        self.register_buffer("many", (~few).flatten().nonzero()[:, 0], persistent=False)
 
     def forward(self, captions: Sequence[str], many: Tensor) -> Tensor:
         """The many, ``(n, size - k)``, to a shift of the few with log deviation 0, ``(n, 2 * k)``."""
-        pictures = many.new_zeros(len(many), *self.few.shape)
-        pictures[:, ~self.few] = many
-        shift = self.encoder(captions, pictures)  # (n, k)
+        pictures = many.new_zeros(len(many), self.shape.numel())
+        pictures[:, self.many] = many
+        shift = self.encoder(captions, pictures.unflatten(1, self.shape))  # (n, k)
         return torch.cat([shift, torch.zeros_like(shift)], dim=1)
 
 
@@ -262,17 +269,21 @@ class ManyFromFew(nn.Module):
 
     It has one deviation for all of the others, as our VAE has. With one for each, densities are better and pictures
     worse: it would forgive itself just what is hard to draw.
+
+    Args:
+        decoder: called with captions and the few, gives pictures.
+        few: see ``FewFromMany``.
     """
 
     def __init__(self, decoder: nn.Module, few: Tensor):
         super().__init__()
         self.decoder = decoder
         self.log_deviation = nn.Parameter(torch.tensor(-1.0))
-        self.register_buffer("few", few, persistent=False)  # (3, s, s) booleans
+        self.register_buffer("many", (~few).flatten().nonzero()[:, 0], persistent=False)
 
     def forward(self, captions: Sequence[str], few: Tensor) -> Tensor:
         """The few, ``(n, k)``, to guess and log deviation of the many, ``(n, 2 * (size - k))``."""
-        mean = self.decoder(captions, few)[:, ~self.few]
+        mean = self.decoder(captions, few).flatten(1)[:, self.many]
         return torch.cat([mean, self.log_deviation.expand_as(mean)], dim=1)
 
 
@@ -333,7 +344,7 @@ class PictureFlow(nn.Module):
 
     def grainy(self, pictures: Tensor, rng: torch.Generator) -> Tensor:
         """What the flow is trained on, of pictures or of single numbers of them."""
-        return pictures + self.GRAIN * torch.randn(pictures.shape, generator=rng)
+        return pictures + self.GRAIN * torch.randn(pictures.shape, generator=rng).to(pictures.device)
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """-log p of grainy pictures, in nats for each number, averaged over the batch."""
@@ -350,7 +361,7 @@ class PictureFlow(nn.Module):
         The many, from which the few are shifted, have theirs.
         """
         seen = torch.where(self.few, pictures, self.grainy(pictures, rng))
-        return self.first(seen.flatten(1), captions)[0][:, self.few.flatten()]
+        return self.first(seen.flatten(1), captions)[0][:, self.flow.layers[1].goes_on]
 
     def second_loss(self, vectors: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """-log p of the few, in nats for each of them, averaged over the batch.
@@ -374,7 +385,7 @@ class PictureFlow(nn.Module):
     @torch.no_grad()
     def decode(self, captions: Sequence[str], z: Tensor) -> Tensor:
         """The picture of each vector, both ``(n, 3, s, s)``: the exact inverse of ``encode``, grain and all."""
-        z = latent(z, len(captions), self.latent_shape, None)
+        z = latent(z, len(captions), self.latent_shape, None).to(self.few.device)
         return self.flow.inverse(z.flatten(1), captions).view_as(z)
 
     @torch.no_grad()
@@ -389,7 +400,7 @@ class PictureFlow(nn.Module):
             z: ``(n, 3, s, s)``, standard normal, drawn with rng if None.
             rng: of z.
         """
-        z = latent(z, len(captions), self.latent_shape, rng)
+        z = latent(z, len(captions), self.latent_shape, rng).to(self.few.device)
         return self.flow.inverse((z * self.few).flatten(1), captions).view_as(z).clamp(0, 1)
 
 

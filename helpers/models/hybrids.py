@@ -157,8 +157,8 @@ def exact_posterior(
 
 def two_levels(x: Tensor, now: Tensor, before: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """x_{t-1} and x_t of one way into the noise: ``(n, ...)`` to the same shape twice."""
-    x_before = add_noise(x, torch.randn(x.shape, generator=rng), before)
-    return x_before, add_noise(x_before, torch.randn(x.shape, generator=rng), now / before)
+    x_before = add_noise(x, torch.randn(x.shape, generator=rng).to(x.device), before)
+    return x_before, add_noise(x_before, torch.randn(x.shape, generator=rng).to(x.device), now / before)
 
 
 def step_back(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor, noise: Tensor) -> Tensor:
@@ -214,17 +214,17 @@ class FewSteps(nn.Module):
         """
         now, before = self._levels(len(pictures), rng)
         x_before, x_t = two_levels(self.diffusion.inside(pictures, captions), now, before, rng)
-        vector = torch.randn(len(x_t), self.latent_size, generator=rng)
+        vector = torch.randn(len(x_t), self.latent_size, generator=rng).to(x_t.device)
         picture = self.picture(captions, x_t, now.flatten(), vector)
-        made = step_back(x_t, picture, now, before, torch.randn(x_t.shape, generator=rng))
+        made = step_back(x_t, picture, now, before, torch.randn(x_t.shape, generator=rng).to(x_t.device))
         return (captions, x_t, now.flatten()), x_before, made
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """Mean squared error of the picture: by itself it learns the mean of all that may be there, whatever z says."""
         x = self.diffusion.inside(pictures, captions)
         now, _ = self._levels(len(x), rng)
-        x_t = add_noise(x, torch.randn(x.shape, generator=rng), now)
-        vector = torch.randn(len(x), self.latent_size, generator=rng)
+        x_t = add_noise(x, torch.randn(x.shape, generator=rng).to(x.device), now)
+        vector = torch.randn(len(x), self.latent_size, generator=rng).to(x.device)
         return (self.picture(captions, x_t, now.flatten(), vector) - x).square().mean()
 
     def _levels(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -235,7 +235,7 @@ class FewSteps(nn.Module):
     @torch.no_grad()
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Pictures ``(n, 3, s, s)`` in [0, 1]; z is ``(n, *latent_shape)``, standard normal, drawn with rng if None."""
-        z = latent(z, len(captions), self.latent_shape, rng)
+        z = latent(z, len(captions), self.latent_shape, rng).to(self.alpha_bar.device)
         noise, vectors = z.split([math.prod(self.shape), self.latent_size], dim=2)
         noise = noise.unflatten(2, self.shape)  # (n, steps, 3, s, s)
         x = noise[:, 0]
@@ -291,7 +291,8 @@ class OneStep(nn.Module):
 
     def vector(self, captions: Sequence[str], z: Tensor) -> Tensor:
         """The vector that is in the noise z, as it is inside: ``(n, *latent_shape)`` to the same shape."""
-        return self.diffusion.estimate(z, self.diffusion.alpha_bar[-1], captions)
+        alpha_bar = self.diffusion.alpha_bar[-1]
+        return self.diffusion.estimate(z.to(alpha_bar.device), alpha_bar, captions)
 
     def distillation_loss(self, x: Tensor, captions: Sequence[str], z: Tensor) -> Tensor:
         """Mean squared distance to where the steps of a teacher led from z (Luhman and Luhman, "Knowledge Distillation
@@ -320,7 +321,7 @@ class OneStep(nn.Module):
         """
         made = self.vector(captions, torch.randn(x.shape, generator=rng))
         steps = torch.randint(len(self.diffusion.alpha_bar) - 1, (len(x),), generator=rng)
-        alpha_bar, noise = self.diffusion.alpha_bar[steps], torch.randn(x.shape, generator=rng)
+        alpha_bar, noise = self.diffusion.alpha_bar[steps], torch.randn(x.shape, generator=rng).to(x.device)
         real, made = (add_noise(side, noise, alpha_bar.view(-1, 1, 1, 1)) for side in (x, made))
         return (captions, alpha_bar), real, made
 

@@ -69,7 +69,7 @@ class GridDecoder(nn.Module):
 
     def forward(self, captions: Sequence[str], z: Tensor) -> Tensor:
         """``(n, channels * s / 4 * s / 4)`` to pictures ``(n, 3, s, s)``, in [0, 1] or a little beyond."""
-        return (self.network(z) + 1) / 2
+        return (self.network(z.to(self.network[1].weight.device)) + 1) / 2
 
 
 def grid_vae(size: int, channels: int = 4, width: int = 32) -> VAE:

@@ -24,6 +24,7 @@ class MixtureOfGaussians:
         language: of the captions.
         components: how many Gaussians, each with a full covariance.
 
+    Scikit-learn works on the CPU, and so do all of its tensors.
     Its z is one normal number that chooses the component, then one for each number in a picture.
     """
 
@@ -37,7 +38,7 @@ class MixtureOfGaussians:
         Raises:
             ValueError: fewer pictures than numbers in a picture, which leaves a covariance undetermined.
         """
-        flat = pictures.flatten(1)
+        flat = pictures.flatten(1).cpu()
         if len(flat) < flat.shape[1]:
             raise ValueError(f"a covariance of {flat.shape[1]} numbers needs more than {len(flat)} pictures")
         seed = int(torch.randint(2**31, (), generator=rng))
@@ -49,7 +50,7 @@ class MixtureOfGaussians:
         self.latent_shape = (1 + flat.shape[1],)
         self.means = torch.tensor(mixture.means_).float()  # (k, d)
         self.roots = torch.linalg.cholesky(torch.tensor(mixture.covariances_)).float()  # (k, d, d)
-        self.attributes = attributes
+        self.attributes = attributes.cpu()
         self.responsibilities = torch.tensor(mixture.predict_proba(flat.double().numpy())).float()  # (n, k)
         return self
 
@@ -64,7 +65,7 @@ class MixtureOfGaussians:
 
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Pictures ``(n, 3, s, s)``, clipped to [0, 1]; z is standard normal, and drawn with rng if None."""
-        z = latent(z, len(captions), self.latent_shape, rng)
+        z = latent(z, len(captions), self.latent_shape, rng).cpu()
         share = torch.special.ndtr(z[:, 0].double()).clamp(max=1 - 1e-9)  # uniform in [0, 1)
         component = choose(self.weights(captions).log(), share)
         flat = torch.stack(

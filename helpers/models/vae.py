@@ -24,7 +24,7 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
 def reparameterise(mu: Tensor, log_var: Tensor, rng: torch.Generator) -> Tensor:
     """A draw from N(mu, exp(log_var)) that gradients pass through: ``(n, d)`` twice to ``(n, d)`` (ibid., eq. 4)."""
-    return mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng)
+    return mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng).to(mu.device)
 
 
 class VAE(nn.Module):

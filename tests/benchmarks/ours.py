@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers.checkpoints import loss_of
 from helpers.comparison import FAMILIES, train_family
 from helpers.homework import archive, data, run
 
@@ -17,14 +16,15 @@ class Ours:
 
     def __init__(self, seed: int, seconds: float, family: str):
         self.seed, self.family, self.recipe = seed, family, FAMILIES[family]
-        self.batch = self.recipe.batch
+        self.batch = self.recipe.at_once.batch
         self.rng = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
-        self.model = self.recipe.build(self.rng)
+        stage, size = self.recipe.at_once, self.recipe.size
+        self.model, self.loss = stage.begin(self.recipe.build(self.rng), size, self.rng)
 
     def step(self) -> None:
         """The arithmetic of one step, without the optimiser's."""
-        loss_of(self.recipe)(self.model, self.rng).backward()
+        self.loss(self.model, self.rng).backward()
 
     def train(self, seconds: float) -> int:
         """Train from the beginning; returns the number of steps."""
