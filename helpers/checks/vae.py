@@ -92,6 +92,63 @@ def kl_to_normal(answer) -> None:
     )
 
 
+@check(
+    "one Gaussian for each number of the picture, and their logarithms add up, even to more than zero: it is a density."
+)
+def gaussian(answer) -> None:
+    """log N(x; mean, sigma^2 I) in nats, ``(n, ...)`` twice to ``(n,)``; sigma None: as large as the error."""
+    rng = torch.Generator().manual_seed(0)
+    x, mean = torch.rand(2, 4, 3, 5, 5, generator=rng)
+    error = (x - mean).square()
+    for sigma in (0.3, None):
+        variance = error.mean() if sigma is None else torch.tensor(sigma**2)
+        value = answer(x, mean, sigma)
+        each = Normal(mean, variance.sqrt()).log_prob(x).flatten(1)  # (4, 75)
+        right = each.sum(1)
+        require(isinstance(value, Tensor), "the answer should be a tensor, one number for each of the n pictures")
+        require(
+            value.ndim > 0, "that is one number for the whole batch; give one for each picture, and average in training"
+        )
+        require(value.shape != x.shape, "that is one number for each number of the picture; flatten(1) and add them up")
+        require(
+            value.shape == right.shape, f"one number for each of the 4 pictures is wanted, not {tuple(value.shape)}"
+        )
+        squares = error.flatten(1).sum(1)
+        wrong = {
+            "your value is 75 times too small, and 75 is how many numbers a picture has: sum, do not average": right
+            / 75,
+            "the sign is turned: a picture that is redrawn better must get more": -right,
+            "twice too large: the logarithm of a Gaussian begins with minus one half": 2 * right,
+            "the squared error is there; log(sigma^2) + log(2 pi) is missing, and without it sigma costs nothing": (
+                -squares / variance / 2
+            ),
+            "log(2 pi) is missing": -(squares / variance + 75 * variance.log()) / 2,
+            "log(sigma^2) is missing: without it, sigma could grow for nothing": (
+                -(squares / variance + 75 * torch.tensor(2 * torch.pi).log()) / 2
+            ),
+        }
+        if sigma is None:
+            each_its_own = error.flatten(1).mean(1, keepdim=True)
+            wrong["sigma is that of each picture by itself; take one for the whole batch, error.mean()"] = (
+                Normal(mean.flatten(1), each_its_own.sqrt()).log_prob(x.flatten(1)).sum(1)
+            )
+            wrong["where sigma is None you take 1; take the error itself: error.mean() is the variance"] = (
+                Normal(mean, 1.0).log_prob(x).flatten(1).sum(1)
+            )
+        else:
+            wrong["sigma is a standard deviation: divide by its square"] = (
+                Normal(mean, sigma**0.5).log_prob(x).flatten(1).sum(1)
+            )
+        require_none_of(wrong, value, rtol=1e-3)
+        require(
+            torch.allclose(value, right, rtol=1e-3),
+            f"for sigma = {sigma} it should be {right[0]:.2f} nats, and you give {value[0]:.2f}",
+        )
+    known = torch.full((2, 75), 0.1, requires_grad=True)
+    (slope,) = torch.autograd.grad(answer(torch.zeros(2, 75), known, None).sum(), known, allow_unused=True)
+    require(slope is not None and slope.abs().max() > 0, "no gradient comes back to the mean; do not detach it")
+
+
 @check("what varies less than the decoder's noise is not worth a nat, and the rest costs half a log of the ratio.")
 def predicted_kl(answer) -> None:
     """The KL a direction of each variance ``(d,)`` costs at the best linear VAE whose decoder has noise sigma."""

@@ -27,6 +27,17 @@ def reparameterise(mu: Tensor, log_var: Tensor, rng: torch.Generator) -> Tensor:
     return mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng).to(mu.device)
 
 
+def log_likelihood(x: Tensor, mean: Tensor, sigma: float | None = None) -> Tensor:
+    """log N(x; mean, sigma^2 I) in nats: ``(n, ...)`` twice to ``(n,)``.
+
+    If sigma is None it is as large as the error of the whole batch, which is the likeliest value (Rybkin et al.,
+    "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 5).
+    """
+    error = (x - mean).square().flatten(1)  # (n, numbers in x)
+    variance = error.mean() if sigma is None else torch.tensor(sigma**2)
+    return -(error / variance + variance.log() + math.log(2 * math.pi)).sum(1) / 2
+
+
 class VAE(nn.Module):
     """An encoder to a Gaussian, a decoder from it, and the bound that trains both.
 
@@ -34,9 +45,7 @@ class VAE(nn.Module):
         encoder: called with captions and x, gives mu and log_var side by side, ``(n, 2 * latent_size)``.
         decoder: called with captions and z, gives the mean of x.
         latent_size: numbers in z.
-        sigma: standard deviation of x around the decoder's mean. If None, as large as the error that the decoder makes,
-            which is the likeliest value (Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders",
-            ICML 2021, eq. 5).
+        sigma: standard deviation of x around the decoder's mean, see ``log_likelihood``.
         beta: weight of the KL term; 1 for the bound itself (Higgins et al., "beta-VAE", ICLR 2017).
     """
 
@@ -61,15 +70,12 @@ class VAE(nn.Module):
         """
         mu, log_var = self.encode(x, captions)
         z = reparameterise(mu, log_var, rng)
-        error = (x - self.decoder(captions, z)).square().flatten(1)  # (n, numbers in x)
-        variance = error.mean() if self.sigma is None else torch.tensor(self.sigma**2)
-        log_likelihood = -(error / variance + variance.log() + math.log(2 * math.pi)).sum(1) / 2
-        return log_likelihood, kl_divergence(mu, log_var), mu, log_var
+        return log_likelihood(x, self.decoder(captions, z), self.sigma), kl_divergence(mu, log_var), mu, log_var
 
     def loss(self, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """The bound with its sign turned, in nats for each number of x, averaged over the batch."""
-        log_likelihood, kl, _, _ = self.terms(x, captions, rng)
-        return (self.beta * kl - log_likelihood).mean() / x[0].numel()
+        redrawing, kl, _, _ = self.terms(x, captions, rng)
+        return (self.beta * kl - redrawing).mean() / x[0].numel()
 
     @torch.no_grad()
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
@@ -112,10 +118,10 @@ class TwoStageVAE(nn.Module):
 
         The second is small and quick: it learns from several vectors of each picture at once.
         """
-        log_likelihood, kl, mu, log_var = self.first.terms(pictures, captions, rng)
+        redrawing, kl, mu, log_var = self.first.terms(pictures, captions, rng)
         vectors = torch.stack([mu, log_var], dim=1).detach().repeat(self.VECTORS, 1, 1)  # (VECTORS * n, 2, latent_size)
         second = self.second_loss(vectors, list(captions) * self.VECTORS, rng)
-        return (kl - log_likelihood).mean() / pictures[0].numel() + second
+        return (kl - redrawing).mean() / pictures[0].numel() + second
 
     def first_loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """The loss of the first alone."""
