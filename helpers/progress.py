@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LEFT = 'style="text-align: left"'
+KINDS = ("exercise-", "workshop-")  # how the ids of cells begin that can be solved
 FILE = Path(os.environ.get("COURSE_PROGRESS", ROOT / "data" / "cache" / "progress.json"))
 
 
@@ -24,7 +25,7 @@ def record(lesson: str, file: Path = FILE) -> None:
     Never raises for what a disk can refuse: whoever has solved an exercise shall read "well done".
     """
     cell = _running_cell()
-    if not cell.startswith("exercise-"):
+    if not cell.startswith(KINDS):
         return
     found = solved(file)
     found.setdefault(lesson, set()).add(cell)
@@ -54,10 +55,10 @@ class Page:
         for path in sorted(folder.glob("*.ipynb")):
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
-            exercises = [c["id"] for c in cells if "exercise" in c["metadata"].get("tags", [])]
+            exercises = [c["id"] for c in cells if c["id"].startswith(KINDS) and c["cell_type"] == "code"]
             done = found.get(path.stem.partition("_")[2], set())
             names = [
-                [c.removeprefix("exercise-") for c in exercises if (c in done) is wanted] for wanted in (True, False)
+                [c.partition("-")[2] for c in exercises if (c in done) is wanted] for wanted in (True, False)
             ]
             self.rows.append((path.name, title, *names))
 

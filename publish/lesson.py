@@ -26,14 +26,14 @@ READING = re.compile(r"about (\d+) minutes of reading")
 DATA = re.compile(r"data:image/(\w+);base64,(.*)", re.DOTALL)
 MARKED = [  # what style.css sets off from the rest
     (re.compile(r"<p>(<strong>Predict\.</strong>)"), r'<p class="predict">\1'),
-    (re.compile(r"<p>(<strong>Exercise\.</strong>)"), r'<p class="exercise">\1'),
+    (re.compile(r"<p>(<strong>(?:Exercise|Step \d)\.</strong>)"), r'<p class="exercise">\1'),
     (re.compile(r"<p>(You need|You will be able to|Time):"), r'<p class="fact"><b>\1:</b>'),
     (re.compile(r"<p>(<strong>(References\.|Next:)</strong>)"), r'<p class="end">\1'),
     (re.compile(r"<table>.*?</table>", re.DOTALL), r'<div class="table">\g<0></div>'),
     (re.compile("<th></th>"), "<td></td>"),
     (re.compile("<th>"), '<th scope="col">'),
 ]
-ROLES = ("exercise", "solution", "claim", "widget", "static-strip")
+ROLES = ("solution", "exercise", "claim", "widget", "static-strip")
 RENDER_MATH = """
 const katex = require('katex');
 const formulas = JSON.parse(require('fs').readFileSync(0, 'utf8'));
@@ -190,7 +190,7 @@ def read(path: Path, formulas: Formulas, pictures: Path) -> Lesson:
 def _part(cell: NotebookNode, lesson: str, formulas: Formulas, pictures: Path) -> Part:
     if cell.cell_type == "markdown":
         return Part(cell.id, "text", markdown(cell.source, formulas), cell.source)
-    tags = cell.metadata.get("tags", [])
+    tags = [tag.replace("workshop", "exercise") for tag in cell.metadata.get("tags", [])]
     role = "setup" if cell.id == "setup" else next((role for role in ROLES if role in tags), "code")
     outputs = [
         shown

@@ -247,49 +247,49 @@ WRONG_ANSWERS = [
     ),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(a, b, t * t)", "radians"),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return t", "a vector like a and b"),
-    ("05_vae", "exercise-reparameterise", "def reparameterise(mu, log_var, rng): return mu[0]", "same shape"),
-    ("05_vae", "exercise-reparameterise", "def reparameterise(mu, log_var, rng): return mu * 1", "where is the noise"),
+    ("05_vae", "workshop-reparameterise", "def reparameterise(mu, log_var, rng): return mu[0]", "same shape"),
+    ("05_vae", "workshop-reparameterise", "def reparameterise(mu, log_var, rng): return mu * 1", "where is the noise"),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng): return mu + log_var.exp() * torch.randn(mu.shape, generator=rng)",
         "the spread is the variance",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng): return mu + log_var * torch.randn(mu.shape, generator=rng)",
         "logarithm of the variance",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng): return mu + (log_var / 2).exp() * torch.randn_like(mu)",
         "generator=rng",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng): return torch.normal(mu, (log_var / 2).exp(), generator=rng)",
         "no gradient comes back to mu",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
         "    return torch.normal(mu.detach(), (log_var.detach() / 2).exp(), generator=rng)",
         "no gradient comes back to mu",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
         "    return mu + (log_var.detach() / 2).exp() * torch.randn(mu.shape, generator=rng)",
         "no gradient comes back to log_var",
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
         "    half = (mu + mu.detach()) / 2\n"
         "    return half + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng)",
@@ -297,7 +297,7 @@ WRONG_ANSWERS = [
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
         "    drawn = mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=rng)\n"
         "    return drawn + (log_var - log_var.detach())",
@@ -305,52 +305,91 @@ WRONG_ANSWERS = [
     ),
     (
         "05_vae",
-        "exercise-reparameterise",
+        "workshop-reparameterise",
         "def reparameterise(mu, log_var, rng):\n"
         "    return mu + (log_var / 2).exp() * torch.randn(len(mu), 1, generator=rng)",
         "same noise",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).mean(1) / 2",
         "32 times too small",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var) / 2",
         "add theirs up",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).sum(1).mean() / 2",
         "one number for the whole batch",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - 1 - log_var).sum(1)",
         "one half",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (1 + log_var - mu**2 - log_var.exp()).sum(1) / 2",
         "sign is turned",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (mu**2 + (2 * log_var).exp() - 1 - 2 * log_var).sum(1) / 2",
         "for the standard deviation",
     ),
     (
         "05_vae",
-        "exercise-kl",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return ((mu**2 + 1) / log_var.exp() - 1 + log_var).sum(1) / 2",
         "the other way round",
+    ),
+    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return RIGHT(x, m, s).mean()", "whole batch"),
+    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return RIGHT(x, m, s) / 75", "75 times too small"),
+    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return -RIGHT(x, m, s)", "sign is turned"),
+    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return 2 * RIGHT(x, m, s)", "minus one half"),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None): return RIGHT(x, m, s**0.5 if s else s)",
+        "divide by its square",
+    ),
+    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return RIGHT(x, m, s or 1.0)", "you take 1"),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None):\n"
+        "    variance = (x - m).square().mean() if s is None else torch.tensor(s**2)\n"
+        "    return -((x - m).square() / variance).flatten(1).sum(1) / 2",
+        "sigma costs nothing",
+    ),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None): return RIGHT(x, m, s) + 75 * math.log(2 * math.pi) / 2",
+        "log(2 pi) is missing",
+    ),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None):\n"
+        "    if s: return RIGHT(x, m, s)\n"
+        "    return torch.cat([RIGHT(x[k : k + 1], m[k : k + 1]) for k in range(len(x))])",
+        "the whole batch, error.mean()",
+    ),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None): return RIGHT(x, m.detach(), s)",
+        "no gradient comes back",
     ),
     ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log() / 2", "stop at zero"),
     ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log().clamp(min=0)", "one half"),
@@ -994,6 +1033,8 @@ def ddpm(x_t, picture, now, before):
 def jump(x, alpha_bar, rng):
     return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
+from helpers.models.vae import log_likelihood as RIGHT
+
 def heard(network, act, leave=False):
     calls = []
     hook = network.register_forward_hook(lambda *_: calls.append(1))
@@ -1009,10 +1050,15 @@ def cells(notebook: str) -> dict:
 
 
 def last_value(source: str, namespace: dict) -> object:
-    """Runs a cell as a kernel would and returns what it would show."""
+    """Runs a cell as a kernel would, and returns what its check says: in a workshop, that is the call's second argument."""
     *body, last = ast.parse(source).body
     exec(compile(ast.Module(body, type_ignores=[]), "cell", "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
+    call = last.value
+    if isinstance(last, ast.Assign):
+        answer, check = call.args[:2]
+        assert ast.unparse(last.targets[0]) == ast.unparse(answer)  # what the lesson runs on has the name of the step
+        call = ast.Call(check, [answer], [])
+    return eval(compile(ast.fix_missing_locations(ast.Expression(call)), "cell", "eval"), namespace)
 
 
 def verdict_on(notebook: str, source: str) -> Verdict:
@@ -1026,7 +1072,8 @@ def exercises() -> list[tuple[str, str, str]]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         for stub, solution in itertools.pairwise(code):
-            if "exercise" in stub.metadata.get("tags", []):
+            tags = stub.metadata.get("tags", [])
+            if {"exercise", "workshop"} & {*tags} and "solution" not in tags:
                 found.append((path.stem, stub.id, solution.id))
     return found
 
@@ -1041,7 +1088,7 @@ def test_the_stub_is_met_politely_and_the_solution_passes(notebook, stub, soluti
 
 @pytest.mark.parametrize(("notebook", "stub", "answer", "hint"), WRONG_ANSWERS)
 def test_a_typical_wrong_answer_gets_the_hint_that_fits(notebook, stub, answer, hint):
-    check_call = cells(notebook)[stub].source.splitlines()[-1]
+    check_call = cells(notebook)[stub].source.splitlines()[-1]  # all of it stands on one line
     verdict = verdict_on(notebook, f"{NEARLY}\n{answer}\n{check_call}")
     assert verdict.status == WRONG
     assert hint in verdict.message

@@ -68,6 +68,7 @@ SOURCE = re.compile(
     r"|NeurIPS|NIPS|ICML|ICLR|CVPR|ICCV|ECCV|AAAI|AISTATS|SIGGRAPH|JMLR|TMLR|IEEE|ACM"
     r"|Nature|Science|Journal|Proceedings|Transactions|Annals|Press"
 )
+STUBS = {"exercise", "workshop"}  # tags of cells in which the student writes
 ANONYMOUS = {"lambda", "listcomp", "setcomp", "dictcomp", "genexpr"}
 TORCH = {"torch", "torchmetrics", "torchvision"}  # importing any of them imports torch
 
@@ -373,7 +374,7 @@ def rule_same_code(nb: NotebookNode, path: Path) -> list[str]:
     return [
         f"{cell.id}: {name} differs from {name} in helpers; copy one to the other, or give it another name"
         for cell in code_cells(nb)
-        if "exercise" not in tags(cell)
+        if not STUBS & {*tags(cell)} or "solution" in tags(cell)
         for name, code in definitions(python(cell)).items()
         if name in taught and code not in taught[name]
     ]
@@ -497,35 +498,38 @@ def rule_exercises(nb: NotebookNode, path: Path) -> list[str]:
     cells = code_cells(nb)
     complaints = []
     for index, cell in enumerate(cells):
-        if "exercise" in tags(cell):
+        if STUBS & {*tags(cell)} and "solution" not in tags(cell):
             complaints += exercise_complaints(cell, cells[index + 1 : index + 2])
         if "solution" in tags(cell) and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             complaints.append(f"{cell.id}: set jupyter.source_hidden to true: nobody wants to see the solution at once")
-    count = sum("exercise" in tags(cell) for cell in cells)
+    count = sum(bool(STUBS & {*tags(cell)}) and "solution" not in tags(cell) for cell in cells)
     fewest = 1 if path.stem == "00_start_here" else 2
-    if not fewest <= count <= 4:
-        complaints.append(f"{path.name}: {count} cells with the tag exercise; between {fewest} and 4")
+    if not fewest <= count <= 7:
+        complaints.append(f"{path.name}: {count} cells with the tag exercise or workshop; between {fewest} and 7")
     return complaints
 
 
 def exercise_complaints(stub: NotebookNode, following: list[NotebookNode]) -> list[str]:
     """What is wrong with one exercise. It counts as solved by the id of the cell in which the check passes."""
-    complaints = []
-    if not stub.id.startswith("exercise-"):
-        complaints.append(f"{stub.id}: the id of an exercise begins with exercise-, or it is never counted as solved")
+    complaints, kind = [], "workshop" if "workshop" in tags(stub) else "exercise"
+    if not stub.id.startswith(f"{kind}-"):
+        complaints.append(f"{stub.id}: the id of an {kind} begins with {kind}-, or it is never counted as solved")
     if not calls_check(stub):
         complaints.append(f"{stub.id}: call checks.<something> here")
     if not following or "solution" not in tags(following[0]):
         complaints.append(f"{stub.id}: the next code cell must have the tag solution")
-    elif following[0].id.startswith("exercise-"):
-        complaints.append(f"{following[0].id}: the id of a solution must not begin with exercise-")
+    elif following[0].id.startswith(f"{kind}-"):
+        complaints.append(f"{following[0].id}: the id of a solution must not begin with {kind}-")
+    elif kind == "workshop" and kind not in tags(following[0]):
+        complaints.append(f"{following[0].id}: the solution of a workshop has the tag workshop too")
     return complaints
 
 
 def calls_check(cell: NotebookNode) -> bool:
-    """Whether a cell calls something in ``checks``."""
-    calls = (node.func for node in ast.walk(parsed(cell)) if isinstance(node, ast.Call))
-    return any(ast.unparse(function).startswith("checks.") for function in calls)
+    """Whether a cell calls something in ``checks``, or hands it to a step of a workshop."""
+    calls = [node for node in ast.walk(parsed(cell)) if isinstance(node, ast.Call)]
+    given = [argument for call in calls if ast.unparse(call.func) == "workshop.step" for argument in call.args]
+    return any(ast.unparse(node).startswith("checks.") for node in [*(call.func for call in calls), *given])
 
 
 # ---- The tests ----
