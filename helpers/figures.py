@@ -3,16 +3,18 @@
 import base64
 import html
 import io
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.figure import Figure as MatplotlibFigure
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
-from torchvision.utils import make_grid
 
 from helpers.captions import Language
 
@@ -38,6 +40,8 @@ plt.style.use(
     }
 )
 FADED = 0.9  # how far an answer that no longer fits has faded into the paper
+GAP = 3  # pixels between two pictures
+IN_A_ROW = 16  # pictures, at most
 WIDEST = 900  # pixels
 
 
@@ -119,33 +123,137 @@ class Animation(Figure):
         return buffer.getvalue()
 
 
-def show(pictures: Tensor, alt: str, columns: int = 8, pixels: int = 96, caption: str = "") -> Figure:
-    """A plain grid of pictures ``(n, 3, s, s)`` in [0, 1], each enlarged to about ``pixels``, its pixels kept crisp.
+def show(
+    pictures: Tensor | Mapping[str, Tensor],
+    alt: str,
+    columns: Sequence[str] = (),
+    pixels: int = 96,
+    caption: str = "",
+) -> Figure:
+    """Pictures in a row, or in several rows, each with its label: what a row or a column means stands in the figure.
+
+    Labels are wrapped where they are long, and are told in the alt text too.
 
     Args:
-        pictures: floats; values outside [0, 1] are clipped for display.
+        pictures: one row ``(n, 3, s, s)``; or several, by their labels, all of one shape. Floats in [0, 1]; values
+            outside are clipped for display.
+        alt: what there is to see. The labels need no mention.
+        columns: a label above each column, or above each group of columns if there are fewer.
+        pixels: about how wide one picture is on the screen, if there is room; half as much again after ``classroom``.
+            Its own pixels are enlarged by a whole number, and kept crisp.
+        caption: shown below, if given.
+
+    Raises:
+        ValueError: a row without label, rows that differ in length, labels that do not go into the columns, or a row
+            of more than ``IN_A_ROW`` pictures.
+    """
+    rows = dict(pictures) if isinstance(pictures, Mapping) else {"": pictures}
+    shapes = [(*row.shape,) for row in rows.values()]
+    if len(set(shapes)) != 1:
+        raise ValueError(f"all rows must have the same shape (n, 3, s, s); these have {shapes}")
+    if isinstance(pictures, Mapping) and not all(name.strip() for name in rows):
+        raise ValueError("every row needs a label that says what it is")
+    n = shapes[0][0]
+    if n > IN_A_ROW:
+        raise ValueError(
+            f"{n} pictures do not fit in a row. Are they of several kinds? Give {{label: pictures}}, a row for each. "
+            "Are they of one kind, such as many answers to one caption? Use figures.crowd"
+        )
+    return Figure(_grid([*rows.values()], rows, columns, pixels), _told(alt, rows=rows, columns=columns), caption)
+
+
+def crowd(pictures: Tensor, alt: str, columns: int = 8, pixels: int = 96, caption: str = "") -> Figure:
+    """Pictures of one kind, such as many answers to one caption, in as many rows as they need. No place has a meaning.
+
+    Args:
+        pictures: ``(n, 3, s, s)`` in [0, 1].
         alt: what there is to see.
         columns: pictures in a row.
-        pixels: the width of one picture on the screen; half as much again after ``classroom``.
+        pixels: as in ``show``.
         caption: shown below, if given.
     """
-    columns = min(columns, len(pictures))
-    zoom = max(1, int(min(pixels, WIDEST // columns) * plt.rcParams["figure.dpi"] / DPI) // pictures.shape[-1])
-    enlarged = pictures.detach().cpu().float().clamp(0, 1).repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-    return Figure(to_pil_image(make_grid(enlarged, nrow=columns, padding=3, pad_value=1)), alt, caption)
+    rows = pictures.split(min(columns, len(pictures)))
+    return Figure(_grid(rows, [""] * len(rows), (), pixels), alt, caption)
 
 
-def labelled(pictures: Tensor, labels: Sequence[str], alt: str, columns: int = 6) -> Figure:
-    """Pictures ``(n, 3, s, s)`` in [0, 1] with a line of text above each."""
-    rows = -(-len(pictures) // columns)
-    columns = min(columns, len(pictures))
-    figure, axes = plt.subplots(rows, columns, figsize=(9, 9 / columns * rows * 1.15), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, picture, label in zip(axes.flat, pictures, labels, strict=False):
-        axis.imshow(picture.detach().cpu().clamp(0, 1).movedim(0, -1).numpy(), interpolation="nearest")
-        axis.set_title(label, fontsize=10)
-    return plot(figure, alt)
+def _grid(rows: Sequence[Tensor], names: Iterable[str], columns: Sequence[str], pixels: int) -> Image.Image:
+    """Rows of pictures beside their names; drawn by Pillow, since a widget has no time for matplotlib."""
+    scale, font = plt.rcParams["figure.dpi"] / DPI, _font()
+    room, half = int(WIDEST * scale), font.size // 2
+    n, _, _, s = rows[0].shape
+    if columns and n % len(columns):
+        raise ValueError(f"{len(columns)} labels do not go into {n} columns")
+    names = [_wrapped(name, font, room // 5) for name in names]
+    left = max(_extent(name, font)[0] for name in names)
+    left += GAP + half if left else 0
+
+    # A picture is enlarged as far as there is room; a column may be wider still, if the words above it are.
+    group = n // len(columns) if columns else n
+    apart = 4 * GAP if 1 < group < n else 0  # between groups
+    most = (room - left - GAP - apart * (n // group - 1)) // n - GAP
+    side = max(1, int(min(pixels * scale, most)) // s) * s
+    longest = max((font.getlength(word) for label in columns for word in label.split()), default=0)
+    width = max(side, min(most, math.ceil((longest + half) / group)))
+    x = [left + GAP + k * (width + GAP) + k // group * apart for k in range(n)]
+    over = group * width + (group - 1) * GAP
+    labels = [_wrapped(label, font, over - half) for label in columns]
+    top = max((_extent(label, font)[1] for label in labels), default=0)
+    heights = [max(side, _extent(name, font)[1]) for name in names]
+
+    canvas = Image.new("RGB", (x[-1] + width + GAP, top + sum(heights) + GAP * (len(rows) + 1)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for label, start in zip(labels, x[::group], strict=bool(labels)):
+        draw.text((start + over / 2, top), label, "black", font, anchor="md", align="center")
+    floats = np.concatenate([row.detach().cpu().float().numpy() for row in rows])  # torch's threads would wait longer
+    crisp = np.rint(255 * floats.clip(0, 1)).astype(np.uint8).transpose(0, 2, 3, 1).copy()
+    enlarged = (Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST) for picture in crisp)
+    y = top + GAP
+    for name, row, height in zip(names, rows, heights, strict=True):
+        draw.text((left - half, y + height / 2), name, "black", font, anchor="rm", align="right")
+        for place, image in zip(x[: len(row)], enlarged, strict=False):
+            canvas.paste(image, (place + (width - side) // 2, y + (height - side) // 2))
+        y += height + GAP
+    return canvas
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """The letters of the plots, as large as there."""
+    return _letters(round(plt.rcParams["font.size"] * plt.rcParams["figure.dpi"] / 72))
+
+
+@lru_cache
+def _letters(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(findfont("DejaVu Sans"), size)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text in lines of at most ``width`` pixels; a word that is longer is broken."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return "\n".join(lines).lstrip("\n")
+
+
+def _extent(text: str, font: ImageFont.FreeTypeFont) -> tuple[int, int]:
+    """Width and height of lines of text, with the room that ``draw.text`` takes for them; of no text, 0 and 0."""
+    if not text.strip():
+        return 0, 0
+    _, _, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font, anchor="la")
+    return math.ceil(right), math.ceil(bottom) + font.size // 4
+
+
+def _told(alt: str, **labels: Iterable[str]) -> str:
+    """The alt text, and after it the labels of each kind that has any."""
+    kinds = [f"{kind.capitalize()}: {'; '.join(names)}" for kind, names in labels.items() if any(names)]
+    return ". ".join([alt.strip().rstrip("."), *kinds]) if kinds and alt.strip() else alt
 
 
 def plot(figure: MatplotlibFigure, alt: str) -> Figure:
@@ -156,11 +264,11 @@ def plot(figure: MatplotlibFigure, alt: str) -> Figure:
     return Figure(Image.open(buffer), alt)
 
 
-def answer_wall(language: Language, drawings: Tensor, caption: str) -> Image.Image:
+def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:
     """The wall of all answers, with those that do not fit the caption faded.
 
     A place on the wall belongs to one combination of attributes: a row for each value of the first two attributes
-    together, a column for each value of the others.
+    together, a column for each value of the others. What no caption can name has no label.
 
     Args:
         language: of the world that is shown.
@@ -169,20 +277,34 @@ def answer_wall(language: Language, drawings: Tensor, caption: str) -> Image.Ima
     """
     everything = language.answers(language.captions[0])
     fits = language.fits(everything, [caption] * len(everything))
-    counts = [len(values) for values in language.attributes.values()]
     faded = drawings + (1 - drawings) * FADED * (~fits).float().view(-1, 1, 1, 1)
-    return to_pil_image(make_grid(faded, nrow=len(everything) // (counts[0] * counts[1]), padding=2, pad_value=1))
+    values = list(language.nameable.values())
+    rows, columns = ([*map(", ".join, itertools.product(*some))] for some in (values[:2], values[2:]))
+    wall = _grid(faded.chunk(len(rows)), rows, columns, drawings.shape[-1])
+    bits = language.entropy(caption)
+    left = f"“{caption}”: {fits.sum()} of {len(fits)} answers are right, {bits:.2f} bits are left open."
+    return Figure(wall, _told(f"The wall of all answers. {left}", rows=rows, columns=columns), left)
 
 
-def stack(images: Sequence[Image.Image], alt: str, caption: str = "") -> Figure:
-    """Images below each other, for readers without a kernel: what a widget would show, one step after another."""
-    gap = 10
-    canvas = Image.new("RGB", (max(i.width for i in images), sum(i.height + gap for i in images) - gap), color="white")
-    top = 0
-    for image in images:
-        canvas.paste(image, (0, top))
-        top += image.height + gap
-    return Figure(canvas, alt, caption)
+def stack(parts: Mapping[str, Figure], alt: str, caption: str = "") -> Figure:
+    """Figures below each other, each under its label: what a widget would show, one step after another.
+
+    Args:
+        parts: the figures, by their labels.
+        alt: what there is to see.
+        caption: shown below, if given.
+    """
+    font = _font()
+    width = max(part.image.width for part in parts.values())
+    labels = {_wrapped(label, font, width): part.image for label, part in parts.items()}
+    heights = [_extent(label, font)[1] + image.height + font.size // 2 for label, image in labels.items()]
+    canvas = Image.new("RGB", (width, sum(heights)), "white")
+    draw, top = ImageDraw.Draw(canvas), 0
+    for (label, image), height in zip(labels.items(), heights, strict=True):
+        draw.text((GAP, top), label, "black", font)
+        canvas.paste(image, (0, top + _extent(label, font)[1]))
+        top += height
+    return Figure(canvas, _told(alt, rows=parts), caption)
 
 
 def bars(values: dict[str, float], alt: str, unit: str) -> Figure:

@@ -54,12 +54,7 @@ class CaptionBuilder:
 
     def figure(self, **values: str) -> figures.Figure:
         """The wall for one value of every slider, with the sentence as its caption."""
-        caption = self._caption(values)
-        left = len(self._language.answers(caption))
-        bits = self._language.entropy(caption)
-        text = f"“{caption}”: {left} of {len(self._drawings)} answers are right, {bits:.2f} bits are left open."
-        wall = figures.answer_wall(self._language, self._drawings, caption)
-        return figures.Figure(wall, f"The wall of all answers. {text}", text)
+        return figures.answer_wall(self._language, self._drawings, self._caption(values))
 
     def _caption(self, values: Mapping[str, str]) -> str:
         return self._language.write({name: value for name, value in values.items() if value != ANY})

@@ -19,9 +19,9 @@ def draw_all() -> None:
     """A crowd of dogs, the wall of answers for one caption, and a picture for each notebook after the first."""
     rng = torch.Generator().manual_seed(3)
     crowd = dogs.draw(dogs.sample_scenes(24, rng), 104)
-    _store(figures.show(crowd, alt="dogs", columns=8, pixels=104).image, "dogs.png")
+    _store(figures.crowd(crowd, alt="dogs", pixels=104).image, "dogs.png")
     wall = dogs.draw(dogs.answers("a running dog", rng), 24)
-    _store(figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog"), "wall.png")
+    _store(figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog").image, "wall.png")
     draw_by_pixel(torch.Generator().manual_seed(4))
     paste_pieces(torch.Generator().manual_seed(5))
     bend_a_grid()
@@ -44,18 +44,22 @@ def draw_by_pixel(rng: torch.Generator) -> None:
     so_far = [torch.where(rows < row, drawn, 1.0) for row in (4, 8, 12, 16)]
     begun = palette.to_tokens(drawn, model.palette)[:, :144].expand(3, -1)
     ends = model.sample([caption] * 3, rng=rng, known=begun)
-    _store(figures.show(torch.cat([*so_far, ends]), alt="rows", columns=7, pixels=64).image, "rows.png")
+    columns = [*(f"{row} rows" for row in (4, 8, 12, 16)), *["another end"] * 3]
+    _store(figures.show(torch.cat([*so_far, ends]), alt="rows", columns=columns, pixels=64).image, "rows.png")
 
 
 def paste_pieces(rng: torch.Generator) -> None:
     """Pictures whose pieces come from 1, 4, 16, 64 and 256 dogs."""
-    pictures = []
-    for side in (1, 2, 4, 8, 16):
+    pictures, sides = [], (1, 2, 4, 8, 16)
+    for side in sides:
         source = dogs.draw(dogs.sample_scenes(side * side, rng), 16)
         which = torch.arange(side * side).view(side, side).repeat_interleave(16 // side, 0)
         which = which.repeat_interleave(16 // side, 1)  # (16, 16): which picture a pixel comes from
         pictures.append(source.gather(0, which.expand(1, 3, 16, 16)))
-    _store(figures.show(torch.cat(pictures), alt="pieces", columns=5, pixels=64).image, "pieces.png")
+    _store(
+        figures.show(torch.cat(pictures), "pieces", columns=[f"{k * k} pieces" for k in sides], pixels=64).image,
+        "pieces.png",
+    )
 
 
 def bend_a_grid() -> None:
@@ -80,8 +84,8 @@ def redraw(rng: torch.Generator) -> None:
     real = dogs.draw(dogs.sample_scenes(captions, rng), 16)
     with torch.no_grad():
         redrawn = model.first.sample(captions, model.first.encode(real, captions)[0])
-    pictures = torch.cat([real, redrawn, model.sample(captions, rng=rng)])
-    _store(figures.show(pictures, alt="redrawn", columns=7, pixels=64).image, "redrawn.png")
+    pictures = {"real": real, "redrawn": redrawn, "new": model.sample(captions, rng=rng)}
+    _store(figures.show(pictures, alt="redrawn", pixels=64).image, "redrawn.png")
 
 
 def undo(rng: torch.Generator) -> None:
@@ -90,16 +94,17 @@ def undo(rng: torch.Generator) -> None:
     captions = dogs.LANGUAGE.sample(7, rng)
     real = dogs.draw(dogs.sample_scenes(captions, rng), 16)
     z = model.encode(model.grainy(real, rng), captions)
-    pictures = torch.cat([real, ((z + 3) / 6).clamp(0, 1), model.sample(captions, rng=rng)])
-    _store(figures.show(pictures, alt="undone", columns=7, pixels=64).image, "undone.png")
+    pictures = {"real": real, "their vectors": (z + 3) / 6, "new": model.sample(captions, rng=rng)}
+    _store(figures.show(pictures, alt="undone", pixels=64).image, "undone.png")
 
 
 def denoise(rng: torch.Generator) -> None:
     """Notebook 7: three pictures on their way from noise, in twenty steps."""
     model = checkpoints.load("diffusion")
     way = [(x + 2) / 4 for x, _ in model.trajectory(dogs.LANGUAGE.sample(3, rng), rng=rng, steps=20)]
-    pictures = torch.stack(way)[[0, 4, 8, 12, 15, 17, 19]]  # (7, 3, 3, 16, 16)
-    picture = figures.show(pictures.transpose(0, 1).flatten(0, 1), alt="denoised", columns=7, pixels=64)
+    steps = [0, 4, 8, 12, 15, 17, 19]
+    rows = {f"dog {k + 1}": torch.stack([way[step][k] for step in steps]) for k in range(3)}
+    picture = figures.show(rows, alt="denoised", columns=[f"step {step + 1}" for step in steps], pixels=64)
     _store(picture.image, "denoised.png")
 
 
@@ -110,17 +115,17 @@ def show_the_game(rng: torch.Generator) -> None:
     untrained = checkpoints.RECIPES["gan"].build(rng)
     captions = dogs.LANGUAGE.sample(7, rng)
     z = torch.randn(7, *model.latent_shape, generator=rng)
-    pictures = torch.cat([untrained.sample(captions, z), model.sample(captions, z)])
-    _store(figures.show(pictures, alt="game", columns=7, pixels=64).image, "game.png")
+    pictures = {"untrained": untrained.sample(captions, z), "after its game": model.sample(captions, z)}
+    _store(figures.show(pictures, alt="game", pixels=64).image, "game.png")
 
 
 def line_up(rng: torch.Generator) -> None:
     """Notebook 9: for two captions a picture of each family, in the order of their recipes, and a real one."""
     captions = ["a small white dog running left on the sand", "a large brown dog running right in the city"]
-    rows = [checkpoints.load(name).sample(captions, rng=rng) for name in checkpoints.RECIPES]
-    rows.append(dogs.draw(dogs.sample_scenes(captions, rng), 16))
-    pictures = torch.stack(rows, dim=1).flatten(0, 1)  # (2 * 6, 3, 16, 16)
-    _store(figures.show(pictures, alt="line-up", columns=len(rows), pixels=64).image, "line_up.png")
+    drawn = {name: checkpoints.load(name).sample(captions, rng=rng) for name in checkpoints.RECIPES}
+    drawn["real"] = dogs.draw(dogs.sample_scenes(captions, rng), 16)
+    rows = dict(zip(captions, torch.stack([*drawn.values()], dim=1), strict=True))
+    _store(figures.show(rows, alt="line-up", columns=[*drawn], pixels=64).image, "line_up.png")
 
 
 def move_and_blur(rng: torch.Generator) -> None:
@@ -128,8 +133,8 @@ def move_and_blur(rng: torch.Generator) -> None:
     scenes = dogs.sample_scenes(7, rng)
     real = dogs.draw(scenes, 16)
     moved = dogs.draw(scenes.replace(x=scenes.x - 2 / 16 * scenes.x.sign()), 16)
-    pictures = torch.cat([real, moved, gaussian_blur(real, 3, 0.7)])
-    _store(figures.show(pictures, alt="nearer", columns=7, pixels=64).image, "nearer.png")
+    pictures = {"real": real, "moved": moved, "blurred": gaussian_blur(real, 3, 0.7)}
+    _store(figures.show(pictures, alt="nearer", pixels=64).image, "nearer.png")
 
 
 def walk_through_latents(rng: torch.Generator) -> None:
@@ -138,14 +143,15 @@ def walk_through_latents(rng: torch.Generator) -> None:
     captions = dogs.LANGUAGE.sample(7, rng)
     real = dogs.draw(dogs.sample_scenes(captions, rng), 32)
     grids = (model.inside(real, captions)[:, :3] / 4 + 0.5).clamp(0, 1)  # three of the four channels as colours
-    rows = [real, grids.repeat_interleave(4, 2).repeat_interleave(4, 3), model.sample(captions, rng=rng, guidance=2)]
-    _store(figures.show(torch.cat(rows), alt="latents", columns=7, pixels=64).image, "latents.png")
+    grids = grids.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    rows = {"real": real, "as grids": grids, "new": model.sample(captions, rng=rng, guidance=2)}
+    _store(figures.show(rows, alt="latents", pixels=64).image, "latents.png")
 
 
 def mirror_faces() -> None:
     """Notebook 12: cartoon faces that look either way."""
     found = data.load(size=64, n=14)
-    _store(figures.show(to_float(found.pictures), alt="faces", columns=7, pixels=64).image, "faces.png")
+    _store(figures.crowd(to_float(found.pictures), alt="faces", columns=7, pixels=64).image, "faces.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

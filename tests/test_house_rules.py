@@ -260,6 +260,32 @@ VIOLATIONS = {
         outputs("explore", html("<img alt=' '>")),
         "explore: a picture with",
     ),
+    "rows told in print": (
+        house.rule_grids,
+        outputs("explore", stdout("rows, from above: x, y")),
+        "explore: rows told in",
+    ),
+    "rows told in a caption": (
+        house.rule_grids,
+        append("explore", '\ndogs.show(x, caption="after 3 moves; rows, from above: a, b")'),
+        "explore: rows told in words",
+    ),
+    "rows told in alt": (
+        house.rule_grids,
+        outputs("explore", html("<img alt='Above, dogs; below, noise' src='x'>")),
+        "explore: rows told in words",
+    ),
+    "several kinds in a row": (
+        house.rule_grids,
+        append("explore", "\nfigures.show(torch.cat([real, drawn]), alt='x')"),
+        "explore: pictures of several kinds",
+    ),
+    "several kinds in a crowd": (
+        house.rule_grids,
+        append("explore", "\nfigures.crowd(torch.stack([real, drawn]), alt='x', columns=4)"),
+        "explore: pictures of several kinds",
+    ),
+    "grid by hand": (house.rule_grids, append("explore", "\nx = utils.make_grid(y)"), "explore: a grid without labels"),
     "bare picture": (
         house.rule_alt_text,
         outputs("explore", new_output("display_data", {"image/png": "iVBO"})),

@@ -57,6 +57,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+COUNTED = re.compile(r"\b(rows|columns), from (above|the (top|left))|^(rows|columns|above)[:,]", re.IGNORECASE)
 RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|work|Users)/(?!me\b)\S*|\bC:\\\S*")  # /home/me is an example
 SHELL = re.compile(r"^\s*(!(?!=)|%%(bash|sh|script|cmd)\b|%(pip|conda|mamba|sx|system)\b)|=\s*!(?!=)", re.MULTILINE)
@@ -265,6 +266,33 @@ def rule_alt_text(nb: NotebookNode, path: Path) -> list[str]:
             if not picture.get("alt", "").strip():
                 complaints.append(f"{cell.id}: a picture with empty alt text; say what there is to see")
     return complaints
+
+
+def rule_grids(nb: NotebookNode, path: Path) -> list[str]:
+    """What rows and columns of pictures mean stands in the figure. That rows have labels, ``figures.show`` sees to."""
+    complaints = []
+    for cell in nb.cells:
+        said = [cell.source, *(output.get("text", "") for output in cell.get("outputs", []))]
+        said += [picture.get("alt", "") for picture in pictures_of(cell)]
+        if any(COUNTED.search(text) for text in said):
+            complaints.append(f"{cell.id}: rows told in words; label them: figures.show({{label: pictures, ...}}, ...)")
+    for cell in code_cells(nb):
+        for call in (node for node in ast.walk(parsed(cell)) if isinstance(node, ast.Call)):
+            name, named = ast.unparse(call.func).rpartition(".")[2], {keyword.arg for keyword in call.keywords}
+            joined = bool(call.args) and ast.unparse(call.args[0]).startswith(("torch.cat(", "torch.stack("))
+            if name == "make_grid":
+                complaints.append(f"{cell.id}: a grid without labels; show it with helpers.figures.show")
+            if (name == "crowd" and joined) or (name == "show" and joined and "columns" not in named):
+                complaints.append(
+                    f"{cell.id}: pictures of several kinds; give {{label: pictures}}, or label the columns"
+                )
+    return complaints
+
+
+def pictures_of(cell: NotebookNode) -> list:
+    """The pictures in the outputs of a cell, as elements of a page."""
+    trees = (BeautifulSoup(shown(output, "text/html"), "html.parser") for output in cell.get("outputs", []))
+    return [picture for tree in trees for picture in tree.find_all("img")]
 
 
 def rule_links(nb: NotebookNode, path: Path) -> list[str]:
@@ -545,6 +573,7 @@ RULES: list[Callable[[NotebookNode, Path], list[str]]] = [
     rule_closing,
     rule_length,
     rule_alt_text,
+    rule_grids,
     rule_links,
     rule_setup,
     rule_leaks,

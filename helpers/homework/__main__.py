@@ -64,7 +64,7 @@ def _sample(options: argparse.Namespace) -> None:
         model, options.n, steps=options.steps, eta=options.eta, seed=options.seed, batch=options.batch
     )
     archive.store(made, options.folder / "samples.npy")
-    sheet = figures.show(to_float(made[:64]), alt="The first of the samples", columns=16)
+    sheet = figures.crowd(to_float(made[:64]), alt="The first of the samples", columns=16)
     sheet.image.save(options.folder / "samples.png")
     print(f"{len(made):,} faces in {options.folder / 'samples.npy'}; look at samples.png. Next:")
     print(_next(options, "judge"), _next(options, "pack"), sep="\n")

@@ -246,7 +246,7 @@ class _Journal:
         place = averaged.alpha_bar.device
         z = torch.randn(16, *averaged.latent_shape, generator=torch.Generator().manual_seed(0)).to(place)
         made = averaged.sample([CAPTION] * 16, z=z, steps=min(20, self.config.timesteps)).cpu()
-        sheet = figures.show(made, alt=f"Sixteen faces after {len(losses)} steps", columns=8)
+        sheet = figures.crowd(made, alt=f"Sixteen faces after {len(losses)} steps")
         sheet.image.save(self.folder / f"samples-{len(losses):08}.png")
         self.board.add_images("samples", made, len(losses))
         curve(losses).image.save(self.folder / "curve.png")
