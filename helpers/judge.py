@@ -249,6 +249,15 @@ def copies(pictures: Tensor, originals: Tensor) -> float:
     return (nearest / math.sqrt(pictures[0].numel()) <= GRAIN / 2).float().mean().item()
 
 
+def energy_distance(a: Tensor, b: Tensor) -> Tensor:
+    """How far apart the distributions of two crowds of points are, ``(n, d)`` and ``(m, d)``; on average 0 if equal.
+
+    Szekely and Rizzo, "Energy Statistics", Journal of Statistical Planning and Inference 143, 2013, eq. 2.
+    """
+    within_a, within_b = (torch.cdist(x, x).sum() / (len(x) * (len(x) - 1)) for x in (a, b))
+    return 2 * torch.cdist(a, b).mean() - within_a - within_b
+
+
 def _check(pictures: Tensor) -> None:
     if not isinstance(pictures, Tensor):
         raise TypeError(f"the judge needs a tensor of pictures, not {type(pictures).__name__}")

@@ -57,9 +57,7 @@ class Page:
             title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
             exercises = [c["id"] for c in cells if c["id"].startswith(KINDS) and c["cell_type"] == "code"]
             done = found.get(path.stem.partition("_")[2], set())
-            names = [
-                [c.partition("-")[2] for c in exercises if (c in done) is wanted] for wanted in (True, False)
-            ]
+            names = [[c.partition("-")[2] for c in exercises if (c in done) is wanted] for wanted in (True, False)]
             self.rows.append((path.name, title, *names))
 
     @property

@@ -7,18 +7,19 @@ lesson can always be read to its end.
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from IPython.display import display
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from helpers import figures
 from helpers.checks import PASSED, Verdict
+from helpers.dogs import LANGUAGE
 
 GALLERY = Path(os.environ.get("COURSE_GALLERY", Path(__file__).parent.parent / "data" / "cache" / "gallery"))
 SHOWN = 8  # pictures of a lesson in the gallery
@@ -130,6 +131,25 @@ def gallery(lesson: str, folder: Path | None = None) -> Tensor | None:
         return None
     size = strip.shape[1]
     return torch.stack(strip.split(size, dim=2)) if strip.shape[2] % size == 0 else None
+
+
+def wall(models: Mapping[str, nn.Module], rng: torch.Generator, folder: Path | None = None) -> figures.Figure:
+    """The gallery: what each model draws that the course ships, and below it what the student's code drew.
+
+    Args:
+        models: the shipped model of each lesson that has a workshop.
+        rng: the source of their captions and of z.
+        folder: of the gallery.
+    """
+    rows = {}
+    for lesson, model in models.items():
+        rows[f"{lesson}, the course's"] = model.sample(LANGUAGE.sample(SHOWN, rng), rng=rng)
+        if (yours := gallery(lesson, folder)) is not None:
+            rows[f"{lesson}, yours"] = yours
+    size = max(row.shape[-1] for row in rows.values())
+    rows = {name: nn.functional.interpolate(row, size=size) for name, row in rows.items()}
+    yours = sum(name.endswith("yours") for name in rows)
+    return figures.show(rows, f"Dogs by the models of {len(models)} lessons, and by your code of {yours} of them")
 
 
 def _store(pictures: Tensor, file: Path) -> None:

@@ -353,7 +353,12 @@ WRONG_ANSWERS = [
         "the other way round",
     ),
     ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return RIGHT(x, m, s).mean()", "whole batch"),
-    ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return RIGHT(x, m, s) / 75", "75 times too small"),
+    (
+        "05_vae",
+        "workshop-likelihood",
+        "def log_likelihood(x, m, s=None): return RIGHT(x, m, s) / 75",
+        "75 times too small",
+    ),
     ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return -RIGHT(x, m, s)", "sign is turned"),
     ("05_vae", "workshop-likelihood", "def log_likelihood(x, m, s=None): return 2 * RIGHT(x, m, s)", "minus one half"),
     (
@@ -1050,7 +1055,7 @@ def cells(notebook: str) -> dict:
 
 
 def last_value(source: str, namespace: dict) -> object:
-    """Runs a cell as a kernel would, and returns what its check says: in a workshop, that is the call's second argument."""
+    """Runs a cell as a kernel would, and returns what its check says; a step of a workshop is handed its check."""
     *body, last = ast.parse(source).body
     exec(compile(ast.Module(body, type_ignores=[]), "cell", "exec"), namespace)
     call = last.value

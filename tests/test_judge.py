@@ -253,3 +253,17 @@ def test_a_picture_is_read_once_and_again_when_it_was_changed(monkeypatch):
         assert judge.valid(unversioned) == 0.75
         unversioned[1] = 0.5
         assert judge.valid(unversioned) == 0.5
+
+
+def test_the_energy_distance_of_two_points_on_a_line_is_what_the_formula_gives():
+    a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [5.0]])
+    # 2 E|a - b| = 2 (2 + 5 + 1 + 4) / 4, less E|a - a'| = 1 and E|b - b'| = 3
+    assert judge.energy_distance(a, b).item() == pytest.approx(6 - 1 - 3)
+
+
+def test_the_energy_distance_sees_a_shape_that_mean_and_covariance_do_not():
+    rng = torch.Generator().manual_seed(0)
+    normal, other = torch.randn(2, 3000, 2, generator=rng)
+    ring = torch.nn.functional.normalize(other) * 2**0.5  # mean 0 and covariance I, as the normal has
+    assert abs(judge.energy_distance(normal, other).item()) < 0.005
+    assert judge.energy_distance(normal, ring).item() > 0.02

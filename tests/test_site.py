@@ -198,7 +198,8 @@ def test_slides_show_every_heading_question_and_figure(path, site):
     deck, nb = tree(site, f"slides/{path.stem}.html"), read(path)
     headings = [heading.get_text() for cell in markdown_cells(nb) for heading in rendered(cell.source).select("h1, h2")]
     assert [heading.get_text() for heading in deck.select("h1, h2")] == headings
-    questions = sum(len(re.findall(r"^(?:> )?\*\*(?:Predict|Exercise|Step \d)\.", cell.source, re.M)) for cell in nb.cells)
+    question = re.compile(r"^(?:> )?\*\*(?:Predict|Exercise|Step \d)\.", re.M)
+    questions = sum(len(question.findall(cell.source)) for cell in nb.cells)
     assert len(deck.select("p.predict, p.exercise")) == questions
     for question in deck.select("p.predict"):
         assert not question.find_next_siblings(), "the answer stands on the slide of the question"

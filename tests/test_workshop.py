@@ -135,3 +135,20 @@ def test_a_gallery_that_cannot_be_written_or_read_stops_nothing(tmp_path):
     workshop.keep("vae", torch.rand(8, 3, 16, 16), ["a dog"] * 8, tmp_path / "file")
     (tmp_path / "vae.png").write_bytes(b"no picture")
     assert workshop.gallery("vae", tmp_path) is None
+
+
+class Grey(torch.nn.Module):
+    def sample(self, captions, z=None, rng=None):
+        return torch.full((len(captions), 3, 32, 32), 0.5)
+
+
+def test_the_wall_hangs_a_students_pictures_below_the_courses(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    models = {"vae": Grey(), "flow": Grey()}
+    bare = workshop.wall(models, rng, tmp_path)
+    workshop.step(yours, doubled, double)
+    workshop.keep("vae", torch.rand(8, 3, 16, 16), ["a dog"] * 8, tmp_path)
+    hung = workshop.wall(models, rng, tmp_path)
+    assert "vae, yours" not in bare.alt
+    assert hung.alt.index("vae, the course's") < hung.alt.index("vae, yours") < hung.alt.index("flow, the course's")
+    assert hung.image.height > 1.4 * bare.image.height
