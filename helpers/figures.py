@@ -159,7 +159,7 @@ def show(
             f"{n} pictures do not fit in a row. Are they of several kinds? Give {{label: pictures}}, a row for each. "
             "Are they of one kind, such as many answers to one caption? Use figures.crowd"
         )
-    return Figure(_grid([*rows.values()], rows, columns, pixels), _told(alt, rows=rows, columns=columns), caption)
+    return Figure(_grid([*rows.values()], [*rows], columns, pixels), _told(alt, rows=rows, columns=columns), caption)
 
 
 def crowd(pictures: Tensor, alt: str, columns: int = 8, pixels: int = 96, caption: str = "") -> Figure:
@@ -176,24 +176,29 @@ def crowd(pictures: Tensor, alt: str, columns: int = 8, pixels: int = 96, captio
     return Figure(_grid(rows, [""] * len(rows), (), pixels), alt, caption)
 
 
-def _grid(rows: Sequence[Tensor], names: Iterable[str], columns: Sequence[str], pixels: int) -> Image.Image:
+def _grid(rows: Sequence[Tensor], names: Sequence[str], columns: Sequence[str], pixels: int) -> Image.Image:
     """Rows of pictures beside their names; drawn by Pillow, since a widget has no time for matplotlib."""
     scale, font = plt.rcParams["figure.dpi"] / DPI, _font()
     room, half = int(WIDEST * scale), font.size // 2
     n, _, _, s = rows[0].shape
     if columns and n % len(columns):
         raise ValueError(f"{len(columns)} labels do not go into {n} columns")
-    names = [_wrapped(name, font, room // 5) for name in names]
-    left = max(_extent(name, font)[0] for name in names)
-    left += GAP + half if left else 0
-
-    # A picture is enlarged as far as there is room; a column may be wider still, if the words above it are.
     group = n // len(columns) if columns else n
     apart = 4 * GAP if 1 < group < n else 0  # between groups
-    most = (room - left - GAP - apart * (n // group - 1)) // n - GAP
-    side = max(1, int(min(pixels * scale, most)) // s) * s
-    longest = max((font.getlength(word) for label in columns for word in label.split()), default=0)
-    width = max(side, min(most, math.ceil((longest + half) / group)))
+
+    def beside(line: float) -> tuple[int, list[str], int, int]:
+        """The side of a picture if names are wrapped at ``line``; these, their room, and the room of a column."""
+        wrapped = [_wrapped(name, font, line) for name in names]
+        left = max(_extent(name, font)[0] for name in wrapped)
+        left += GAP + half if left else 0
+        most = (room - left - GAP - apart * (n // group - 1)) // n - GAP
+        return max(1, int(min(pixels * scale, most)) // s) * s, wrapped, left, most
+
+    # Names are wrapped so that pictures become as large as there is room; a column is wider if a word above it is.
+    longest = min(room / 5, _longest(names, font))
+    tried = [beside(max(longest, room / parts)) for parts in range(5, 12)]
+    side, names, left, most = max(tried, key=lambda layout: layout[0])
+    width = max(side, min(most, math.ceil((_longest(columns, font) + half) / group)))
     x = [left + GAP + k * (width + GAP) + k // group * apart for k in range(n)]
     over = group * width + (group - 1) * GAP
     labels = [_wrapped(label, font, over - half) for label in columns]
@@ -224,6 +229,11 @@ def _font() -> ImageFont.FreeTypeFont:
 @lru_cache
 def _letters(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(findfont("DejaVu Sans"), size)
+
+
+def _longest(texts: Iterable[str], font: ImageFont.FreeTypeFont) -> float:
+    """The width of the longest word."""
+    return max((font.getlength(word) for text in texts for word in text.split()), default=0)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
