@@ -97,8 +97,8 @@ def execute(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL) -> 
 def normalise(nb: NotebookNode) -> None:
     """Take out of an executed notebook, in place, what differs from run to run.
 
-    Cell metadata keep ``tags`` and ``jupyter.source_hidden`` only; stderr leaves the outputs, and so do widgets, but
-    for what a widget shows without a kernel; code cells are counted 1, 2, ... n.
+    Cell metadata keep ``tags``, ``numbers`` and ``jupyter.source_hidden`` only; stderr leaves the outputs, and so do
+    widgets, but for what a widget shows without a kernel; code cells are counted 1, 2, ... n.
     """
     nb.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info={"name": "python"})
     for cell in nb.cells:
@@ -174,9 +174,7 @@ def _check_stderr(cell: NotebookNode) -> None:
 
 
 def _lasting(metadata: NotebookNode) -> NotebookNode:
-    kept = NotebookNode()
-    if metadata.get("tags"):
-        kept.tags = metadata.tags
+    kept = NotebookNode({key: metadata[key] for key in ("tags", "numbers") if metadata.get(key)})
     if metadata.get("jupyter", {}).get("source_hidden"):
         kept.jupyter = NotebookNode(source_hidden=True)
     return kept

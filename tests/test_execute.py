@@ -120,7 +120,7 @@ def test_normalise_keeps_only_what_lasts():
         metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.11.7"}},
         cells=[
             new_code_cell("1", id="a", outputs=[text[0], bar, text[1], view, result, quiz], metadata=noise),
-            new_markdown_cell("b", id="b", metadata={"tags": []}),
+            new_markdown_cell("b", id="b", metadata={"tags": [], "numbers": {"39 %": "supposed"}}),
             new_code_cell("2", id="c", execution_count=7, metadata=solution),
         ],
     )
@@ -135,7 +135,8 @@ def test_normalise_keeps_only_what_lasts():
     assert a.outputs[0].text == "one\n"
     assert a.outputs[1].execution_count == 1
     assert a.outputs[2].data == {"text/plain": "Quiz", "text/html": "<p>Quiz</p>"}
-    assert a.metadata == b.metadata == {}
+    assert a.metadata == {}
+    assert b.metadata == {"numbers": {"39 %": "supposed"}}
     assert c.metadata == {"tags": ["solution"], "jupyter": {"source_hidden": True}}
 
 

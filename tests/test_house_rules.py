@@ -13,7 +13,9 @@ PATH = house.ROOT / "notebooks" / "01_one_to_many.ipynb"  # the rules look at th
 PICTURE = '<figure><img alt="Four dogs" src="data:image/png;base64,iVBOR+/home/w0KGg="></figure>'
 INTRODUCTION = """# One to many
 
-**You need** Python. **You will be able to** count answers. It takes 20 minutes.
+**You need** Python. **You will be able to** count answers.
+
+Time: 20 minutes.
 
 ```python
 # a comment, not a second title
@@ -302,6 +304,17 @@ VIOLATIONS = {
     "link from root": (house.rule_links, append("prose", " [up](/etc)"), "prose: /etc leads nowhere"),
     "misspelt notebook": (house.rule_links, append("prose", " [vae](05_vea.ipynb)"), "prose: 05_vea.ipynb"),
     "click here": (house.rule_links, append("prose", " Click [here](#many)."), "prose: 'click here'"),
+    "stale number": (house.rule_numbers, append("prose", " Of them 39 % are valid."), "prose: '39 %' in"),
+    "stale alt text": (
+        house.rule_numbers,
+        append("explore-strip", "\nalt = 'A wall of 192 dogs'"),
+        "explore-strip: '192' in",
+    ),
+    "mark without its number": (
+        house.rule_numbers,
+        metadata("prose", numbers={"39 %": "a guess"}),
+        "prose: '39 %' is marked",
+    ),
     "no setup": (house.rule_setup, rename("setup", "start"), "start: the first code cell"),
     "late setup": (house.rule_setup, insert("setup", code("early", "1")), "early: the first code cell"),
     "long setup": (house.rule_setup, append("setup", "\n1\n2\n3\n4"), "setup: more than 8 lines"),

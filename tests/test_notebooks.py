@@ -22,6 +22,7 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from helpers import quiz
+from tests import measured
 from tests.execute import normalise
 
 CLAIMS = {
@@ -321,6 +322,38 @@ def broken_links(tree: BeautifulSoup, folder: Path) -> list[str]:
     return broken
 
 
+def rule_numbers(nb: NotebookNode, path: Path) -> list[str]:
+    return [
+        f"{cell.id}: {complaint}"
+        for cell in nb.cells
+        for complaint in unmeasured(nb, prose_of(cell), cell.metadata.get("numbers", {}))
+    ]
+
+
+def prose_of(cell: NotebookNode) -> str:
+    """The text of a cell; of code, what it says in words."""
+    return measured.prose(cell.source) if cell.cell_type == "markdown" else measured.typed(python(cell))
+
+
+def unmeasured(nb: NotebookNode, text: str, marks: Mapping[str, str]) -> list[str]:
+    """What is wrong with the numbers of a text about a notebook, some of which are marked."""
+    printed = measured.outputs(nb)
+    coded = set().union(*(measured.constants(python(cell)) for cell in code_cells(nb)))
+    return measured.complaints(text, marks, printed.values(), coded, lambda name: quotable(name) if name else printed)
+
+
+@lru_cache
+def quotable(name: str) -> Mapping[str, str]:
+    """What each cell of a notebook has printed, by id; of ``"data"``, what stands in its files, by name."""
+    if name != "data":
+        return measured.outputs(read(ROOT / "notebooks" / f"{name}.ipynb"))
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for kind in ("md", "json")
+        for file in (ROOT / name).glob(f"*.{kind}")
+    }
+
+
 # ---- The code ----
 
 
@@ -575,6 +608,7 @@ RULES: list[Callable[[NotebookNode, Path], list[str]]] = [
     rule_alt_text,
     rule_grids,
     rule_links,
+    rule_numbers,
     rule_setup,
     rule_leaks,
     rule_same_code,
