@@ -194,11 +194,11 @@ def _grid(rows: Sequence[Tensor], names: Sequence[str], columns: Sequence[str], 
         most = (room - left - GAP - apart * (n // group - 1)) // n - GAP
         return max(1, int(min(pixels * scale, most)) // s) * s, wrapped, left, most
 
-    # Names are wrapped so that pictures become as large as there is room; a column is wider if a word above it is.
-    longest = min(room / 5, _longest(names, font))
+    # Names are wrapped so that pictures become as large as there is room, and then columns as wide as the words above.
+    longest, wanted = min(room / 5, _longest(names, font)), math.ceil((_longest(columns, font) + half) / group)
     tried = [beside(max(longest, room / parts)) for parts in range(5, 12)]
-    side, names, left, most = max(tried, key=lambda layout: layout[0])
-    width = max(side, min(most, math.ceil((_longest(columns, font) + half) / group)))
+    side, names, left, most = max(tried, key=lambda layout: (layout[0], min(layout[3], wanted)))
+    width = max(side, min(most, wanted))
     x = [left + GAP + k * (width + GAP) + k // group * apart for k in range(n)]
     over = group * width + (group - 1) * GAP
     labels = [_wrapped(label, font, over - half) for label in columns]

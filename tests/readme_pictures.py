@@ -50,14 +50,16 @@ def draw_by_pixel(rng: torch.Generator) -> None:
 
 def paste_pieces(rng: torch.Generator) -> None:
     """Pictures whose pieces come from 1, 4, 16, 64 and 256 dogs."""
-    pictures, sides = [], (1, 2, 4, 8, 16)
+    sides, pictures = (1, 2, 4, 8, 16), []
     for side in sides:
         source = dogs.draw(dogs.sample_scenes(side * side, rng), 16)
         which = torch.arange(side * side).view(side, side).repeat_interleave(16 // side, 0)
         which = which.repeat_interleave(16 // side, 1)  # (16, 16): which picture a pixel comes from
         pictures.append(source.gather(0, which.expand(1, 3, 16, 16)))
     _store(
-        figures.show(torch.cat(pictures), "pieces", columns=[f"{k * k} pieces" for k in sides], pixels=64).image,
+        figures.show(
+            torch.cat(pictures), "pieces", columns=[f"{k * k} piece{'s' * (k > 1)}" for k in sides], pixels=64
+        ).image,
         "pieces.png",
     )
 
@@ -125,7 +127,7 @@ def line_up(rng: torch.Generator) -> None:
     drawn = {name: checkpoints.load(name).sample(captions, rng=rng) for name in checkpoints.RECIPES}
     drawn["real"] = dogs.draw(dogs.sample_scenes(captions, rng), 16)
     rows = dict(zip(captions, torch.stack([*drawn.values()], dim=1), strict=True))
-    _store(figures.show(rows, alt="line-up", columns=[*drawn], pixels=64).image, "line_up.png")
+    _store(figures.show(rows, alt="line-up", columns=[*drawn]).image, "line_up.png")
 
 
 def move_and_blur(rng: torch.Generator) -> None:
