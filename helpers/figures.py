@@ -271,7 +271,7 @@ def plot(figure: MatplotlibFigure, alt: str) -> Figure:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
-    return Figure(Image.open(buffer), alt)
+    return Figure(Image.open(buffer).convert("RGB"), alt)  # without transparency it is a seventh smaller
 
 
 def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:
