@@ -70,6 +70,7 @@ SOURCE = re.compile(
     r"|Nature|Science|Journal|Proceedings|Transactions|Annals|Press"
 )
 ANONYMOUS = {"lambda", "listcomp", "setcomp", "dictcomp", "genexpr"}
+NEAR = 8  # cells before and after a number in which its output stands
 TORCH = {"torch", "torchmetrics", "torchvision"}  # importing any of them imports torch
 
 markdown = mistune.create_markdown(escape=False, plugins=["table", "math"])
@@ -296,8 +297,13 @@ def broken_links(tree: BeautifulSoup, folder: Path) -> list[str]:
 def rule_numbers(nb: NotebookNode, path: Path) -> list[str]:
     return [
         f"{cell.id}: {complaint}"
-        for cell in nb.cells
-        for complaint in unmeasured(nb, prose_of(cell), cell.metadata.get("numbers", {}))
+        for index, cell in enumerate(nb.cells)
+        for complaint in unmeasured(
+            nb,
+            prose_of(cell),
+            cell.metadata.get("numbers", {}),
+            nb.cells[max(0, index - NEAR) : index + NEAR + 1],
+        )
     ]
 
 
@@ -306,11 +312,14 @@ def prose_of(cell: NotebookNode) -> str:
     return measured.prose(cell.source) if cell.cell_type == "markdown" else measured.typed(python(cell))
 
 
-def unmeasured(nb: NotebookNode, text: str, marks: Mapping[str, str]) -> list[str]:
-    """What is wrong with the numbers of a text about a notebook, some of which are marked."""
+def unmeasured(
+    nb: NotebookNode, text: str, marks: Mapping[str, str], near: list[NotebookNode] | None = None
+) -> list[str]:
+    """What is wrong with the numbers of a text about a notebook, or about those of its cells that are near."""
     printed = measured.outputs(nb)
+    known = [printed[cell.id] for cell in near or nb.cells if cell.id in printed]
     coded = set().union(*(measured.constants(python(cell)) for cell in code_cells(nb)))
-    return measured.complaints(text, marks, printed.values(), coded, lambda name: quotable(name) if name else printed)
+    return measured.complaints(text, marks, known, coded, lambda name: quotable(name) if name else printed)
 
 
 @lru_cache
