@@ -53,6 +53,7 @@ NO_PROSE = re.compile(
     r"|\[\d+\]\([^)]*\)|\]\([^)]*\)|\b(?:notebooks?|homework) \[?\d+(?:(?:,| and| to) \[?\d+)*|\b(?:19|20)\d\d\b",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
 Lookup = Callable[[str], Mapping[str, str]]
 
 
@@ -129,7 +130,9 @@ def outputs(nb: NotebookNode) -> dict[str, str]:
 def printed_by(output: NotebookNode) -> str:
     """The text of an output, of a page without its alt texts."""
     data = {"text/plain": output.get("text", "")} | output.get("data", {})
-    return BeautifulSoup(data["text/html"], "html.parser").get_text(" ") if "text/html" in data else data["text/plain"]
+    if "text/html" not in data:
+        return data["text/plain"]
+    return BeautifulSoup(BASE64.sub("", data["text/html"]), "html.parser").get_text(" ")
 
 
 def evaluated(formula: str, lookup: Lookup) -> float:

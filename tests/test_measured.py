@@ -178,11 +178,12 @@ def test_of_code_the_words_are_read_and_what_is_filled_in_is_not():
 @pytest.mark.parametrize("path", house.NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("end", ["opening", "closing"])
 def test_numbers_in_the_questions_are_those_of_the_notebook(path, end):
+    unmeasured = house.numbers_against(house.read(path))
     questions = tomllib.loads((quiz.QUESTIONS / f"{path.stem}.toml").read_text(encoding="utf-8"))[end]
     for entry in questions:
         options = [text for option in (entry.get("right", []), *entry.get("wrong", [])) for text in option]
         text = measured.prose("\n".join([entry["question"], entry.get("answer", ""), *options]))
-        assert not house.unmeasured(house.read(path), text, entry.get("numbers", {})), entry["question"]
+        assert not unmeasured(text, entry.get("numbers", {})), entry["question"]
 
 
 NO_MEASUREMENTS = {"half of its z": "supposed", "Half of the room": "of a class"}
@@ -194,7 +195,8 @@ def test_numbers_in_the_plans_and_the_errata_are_those_of_the_notebook(path):
     errata = (house.ROOT / "ERRATA.md").read_text(encoding="utf-8").partition("## In the course")[2].splitlines()
     marks = NO_MEASUREMENTS | {"seven in ten": "= [normal-measured: shuffled ... decoded #]"}
     text = measured.prose("\n".join([talk, *(row.split("|")[-2] for row in errata if path.name in row)]))
-    assert not house.unmeasured(house.read(path), text, {mark: why for mark, why in marks.items() if mark in text})
+    marks = {mark: why for mark, why in marks.items() if mark in text}
+    assert not house.numbers_against(house.read(path))(text, marks)
 
 
 def test_the_hours_of_reading_are_the_sum_of_the_minutes():

@@ -295,14 +295,12 @@ def broken_links(tree: BeautifulSoup, folder: Path) -> list[str]:
 
 
 def rule_numbers(nb: NotebookNode, path: Path) -> list[str]:
+    unmeasured = numbers_against(nb)
     return [
         f"{cell.id}: {complaint}"
         for index, cell in enumerate(nb.cells)
         for complaint in unmeasured(
-            nb,
-            prose_of(cell),
-            cell.metadata.get("numbers", {}),
-            nb.cells[max(0, index - NEAR) : index + NEAR + 1],
+            prose_of(cell), cell.metadata.get("numbers", {}), nb.cells[max(0, index - NEAR) : index + NEAR + 1]
         )
     ]
 
@@ -312,14 +310,16 @@ def prose_of(cell: NotebookNode) -> str:
     return measured.prose(cell.source) if cell.cell_type == "markdown" else measured.typed(python(cell))
 
 
-def unmeasured(
-    nb: NotebookNode, text: str, marks: Mapping[str, str], near: list[NotebookNode] | None = None
-) -> list[str]:
-    """What is wrong with the numbers of a text about a notebook, or about those of its cells that are near."""
+def numbers_against(nb: NotebookNode) -> Callable[..., list[str]]:
+    """Gives ``unmeasured(text, marks, near=nb.cells)``: what is wrong with the numbers of a text about a notebook."""
     printed = measured.outputs(nb)
-    known = [printed[cell.id] for cell in near or nb.cells if cell.id in printed]
     coded = set().union(*(measured.constants(python(cell)) for cell in code_cells(nb)))
-    return measured.complaints(text, marks, known, coded, lambda name: quotable(name) if name else printed)
+
+    def unmeasured(text: str, marks: Mapping[str, str], near: list[NotebookNode] = nb.cells) -> list[str]:
+        known = [printed[cell.id] for cell in near if cell.id in printed]
+        return measured.complaints(text, marks, known, coded, lambda name: quotable(name) if name else printed)
+
+    return unmeasured
 
 
 @lru_cache
