@@ -1,7 +1,8 @@
 """The questions at both ends of a notebook: do I need this, and what has stayed.
 
 They stand in ``quizzes``, a file for each notebook: a right answer each and, for every wrong one, what it overlooks.
-What is shown works without a kernel: every answer can be unfolded. With one, the closing questions are a widget.
+``numbers`` in a question is for the tests: where one of its numbers was measured, or why it was not. What is shown
+works without a kernel: every answer can be unfolded. With one, the closing questions are a widget.
 """
 
 import dataclasses

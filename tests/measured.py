@@ -1,6 +1,6 @@
 """Numbers in prose are those of the stored outputs: finds each that a reader takes for measured, and checks it.
 
-A number in digits is recognised where a printed number of the notebook rounds to it, or where it stands in the
+A number in digits is recognised where a number that was printed near it rounds to it, or where it stands in the
 notebook's code. What stands in formulas and references, a year, the number of a notebook: none is a measurement.
 A number in words is looked at where it measures: "seven in ten", "a third of", "twice as", "sixty nats", "hardly any".
 
@@ -18,6 +18,7 @@ import ast
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
@@ -45,13 +46,14 @@ SAID = re.compile(
     rf"|(?P<digits>(?<![\w.,^_/-]){NUMBER}(?![\w^]))",
     re.IGNORECASE,
 )
-MORE = re.compile(r"(?:more than|at least|over|above)(?: an?| the)? $|more than ", re.IGNORECASE)
+MORE = re.compile(r"(?:more than|at least|over|above)(?: an?| the)? $", re.IGNORECASE)
 LESS = re.compile(r"(?:less than|fewer than|at most|up to|below|under|within|not)(?: an?)? $", re.IGNORECASE)
 NO_PROSE = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<[^>]*>|^\**(?:References|Next|Time)\b[^\n]*|^#+ \d+\.|\*"
-    r"|\]\([^)]*\)|\b(?:notebooks?|homework) \[?\d+(?:(?:,| and| to) \[?\d+)*|\b(?:19|20)\d\d\b",
+    r"|\[\d+\]\([^)]*\)|\]\([^)]*\)|\b(?:notebooks?|homework) \[?\d+(?:(?:,| and| to) \[?\d+)*|\b(?:19|20)\d\d\b",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
 Lookup = Callable[[str], Mapping[str, str]]
 
 
@@ -62,8 +64,8 @@ def read(number: str) -> float:
 
 def value(said: re.Match) -> float:
     """What a number in prose is, as a number."""
-    if said.lastgroup in ("digits", "none"):
-        return read(said[0]) if said.lastgroup == "digits" else 0.05
+    if said.lastgroup == "digits":
+        return read(said[0])
     words = re.findall(rf"\b(?:{PART}|{COUNT})(?=s?\b|fold)", said[0].lower())
     counts = [sum(WORDS[part] for part in word.split("-")) for word in words if word not in PARTS] or [1]
     if said.lastgroup == "large":
@@ -78,17 +80,17 @@ def tolerance(said: re.Match) -> float:
     if said.lastgroup != "digits":
         unit = re.search(r"\b(ten|hundred|thousand)$", said[0].lower()) if said.lastgroup == "ratio" else None
         return 0.5 / WORDS[unit[1]] if unit else stated / 10
-    digits, exponent = re.fullmatch(r"([\d.]+)e?([+-]?\d*)", said[0].rstrip(" %").replace(",", "")).groups()
-    place = len(digits) - len(digits.rstrip("0")) if "." not in digits else digits.index(".") + 1 - len(digits)
-    half = 0.5 * 10.0 ** (place + int(exponent or 0)) / (100 if "%" in said[0] else 1)
-    return min(half, stated / 20) if place > 0 else half  # the zeros of 1,500 do not count, but 1,200 is not 1,000
+    number = Decimal(said[0].rstrip(" %").replace(",", ""))
+    last = (number if "." in said[0] else number.normalize()).as_tuple().exponent
+    half = 0.5 * 10.0**last / (100 if "%" in said[0] else 1)
+    return min(half, stated / 20) if last > 0 else half  # the zeros of 1,500 do not count, but 1,200 is not 1,000
 
 
 def agrees(said: re.Match, true: float) -> bool:
     """Whether what is measured may be called so."""
-    stated, before = value(said), said.string[max(0, said.start() - 20) : said.start()]
     if said.lastgroup == "none":
         return 0 < true <= 0.1
+    stated, before = value(said), said.string[: said.start()]
     if MORE.search(before) or "more than" in said[0]:
         return stated <= true <= 2 * stated
     return true <= stated if LESS.search(before) else abs(true - stated) <= tolerance(said) * (1 + 1e-9)
@@ -101,17 +103,12 @@ def prose(markdown: str) -> str:
 
 def typed(python: str) -> str:
     """The prose in code: strings of some words, such as alt texts. What is filled in is right by itself."""
-    tree = ast.parse(python)
-    other = [
-        part
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr | ast.Expr)
-        for part in ast.iter_child_nodes(node)
-    ]
-    strings = [
-        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str) and n not in other
-    ]
-    return prose("\n".join(text for text in strings if len(text.split()) > 3))
+    nodes = list(ast.walk(ast.parse(python)))
+    docstrings_and_parts = {
+        part for node in nodes if isinstance(node, ast.Expr | ast.JoinedStr) for part in ast.iter_child_nodes(node)
+    }
+    strings = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in docstrings_and_parts]
+    return prose("\n".join(text for text in strings if isinstance(text, str) and len(text.split()) > 3))
 
 
 def constants(python: str) -> set[float]:
@@ -125,11 +122,17 @@ def outputs(nb: NotebookNode) -> dict[str, str]:
     printed = {}
     for cell in nb.cells:
         if cell.cell_type == "code" and "quiz" not in cell.metadata.get("tags", []):
-            data = [{"text/plain": output.get("text", "")} | output.get("data", {}) for output in cell.outputs]
-            pages = [BeautifulSoup(each.get("text/html", ""), "html.parser").get_text(" ") for each in data]
-            lines = "\n".join(page or each["text/plain"] for page, each in zip(pages, data, strict=True)).splitlines()
+            lines = "\n".join(map(printed_by, cell.outputs)).splitlines()
             printed[cell.id] = "\n".join(line for line in lines if "holds: " not in line)
     return printed
+
+
+def printed_by(output: NotebookNode) -> str:
+    """The text of an output, of a page without its alt texts."""
+    data = {"text/plain": output.get("text", "")} | output.get("data", {})
+    if "text/html" not in data:
+        return data["text/plain"]
+    return BeautifulSoup(BASE64.sub("", data["text/html"]), "html.parser").get_text(" ")
 
 
 def evaluated(formula: str, lookup: Lookup) -> float:
@@ -176,14 +179,16 @@ def complaints(
             try:
                 true = evaluated(reason[1:].strip(), lookup)
                 wrong += [f"{mark!r} is {true:.4g} by the outputs" for n in marked if not agrees(n, true)]
-            except ValueError as error:
+            except (ValueError, SyntaxError, NameError) as error:
                 wrong.append(f"{mark!r}: {error}")
     measured = [(read(number), "%" in number) for each in known for number in re.findall(NUMBER, each)]
     for n in numbers:
-        stated, far, share = value(n), tolerance(n) * (1 + 1e-9), "%" in n[0]
-        if n.lastgroup in ("digits", "large") and stated in coded and not share:
-            continue
-        if n.lastgroup != "digits" or not any(abs(true - stated) <= far and kind == share for true, kind in measured):
-            around = text[max(0, n.start() - 25) : n.end() + 25]
-            wrong.append(f"{n[0]!r} in {around!r} is in no output: correct it, or mark it under numbers")
+        if n.lastgroup in ("digits", "large"):
+            stated, far, share = value(n), tolerance(n) * (1 + 1e-9), "%" in n[0]
+            if (stated in coded and not share) or any(
+                abs(true - stated) <= far and kind == share for true, kind in measured
+            ):
+                continue
+        around = text[max(0, n.start() - 25) : n.end() + 25]
+        wrong.append(f"{n[0]!r} in {around!r} is in no output: correct it, or mark it under numbers")
     return wrong

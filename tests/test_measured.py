@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import quiz
 from tests import measured
@@ -139,12 +139,29 @@ def test_the_same_mark_fails_when_the_output_changes(monkeypatch):
     assert len(wrong("six in ten pass", {"six in ten": ONE_BY_ONE})) == 1
 
 
+def test_a_formula_with_a_slip_is_a_complaint():
+    assert len(wrong("six in ten pass", {"six in ten": "= 6 /"})) == 1
+    assert len(wrong("six in ten pass", {"six in ten": "= six / ten"})) == 1
+
+
+def test_a_number_is_looked_for_near_where_it_is_said():
+    printed = new_code_cell("1", id="printed", outputs=[new_output("stream", name="stdout", text="valid 55.7%\n")])
+    between = [new_markdown_cell("And so on.", id=f"between-{i}") for i in range(house.NEAR)]
+    said = new_markdown_cell("Valid are 56 % of them.", id="said")
+    assert house.rule_numbers(new_notebook(cells=[printed, *between[1:], said]), house.NOTEBOOKS[0]) == []
+    (complaint,) = house.rule_numbers(new_notebook(cells=[printed, *between, said]), house.NOTEBOOKS[0])
+    assert complaint.startswith("said: '56 %' in ")
+    said.metadata.numbers = {"56 %": "= [printed: valid #]"}
+    assert house.rule_numbers(new_notebook(cells=[printed, *between, said]), house.NOTEBOOKS[0]) == []
+
+
 def test_outputs_are_what_was_measured_and_not_what_was_typed():
     table = "<table><td>7.5</td></table><img alt='88 dogs' src='data:image/png;base64,99'>"
     streams = [new_output("stream", name="stdout", text=text) for text in ("1.5\n", "L12 holds: 256 colours.\n")]
     page = new_output("display_data", {"text/html": table, "text/plain": "<figure 3>"})
+    figure = new_output("display_data", {"text/html": "<img alt='88 dogs'>", "text/plain": "88 dogs"})
     asked = new_code_cell("quiz", id="quiz", outputs=[page], metadata={"tags": ["quiz"]})
-    nb = new_notebook(cells=[new_code_cell("1", id="a", outputs=[*streams, page]), asked])
+    nb = new_notebook(cells=[new_code_cell("1", id="a", outputs=[*streams, page, figure]), asked])
     assert {id: text.split() for id, text in measured.outputs(nb).items()} == {"a": ["1.5", "7.5"]}
 
 
@@ -161,11 +178,12 @@ def test_of_code_the_words_are_read_and_what_is_filled_in_is_not():
 @pytest.mark.parametrize("path", house.NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("end", ["opening", "closing"])
 def test_numbers_in_the_questions_are_those_of_the_notebook(path, end):
+    unmeasured = house.numbers_against(house.read(path))
     questions = tomllib.loads((quiz.QUESTIONS / f"{path.stem}.toml").read_text(encoding="utf-8"))[end]
     for entry in questions:
         options = [text for option in (entry.get("right", []), *entry.get("wrong", [])) for text in option]
         text = measured.prose("\n".join([entry["question"], entry.get("answer", ""), *options]))
-        assert not house.unmeasured(house.read(path), text, entry.get("numbers", {})), entry["question"]
+        assert not unmeasured(text, entry.get("numbers", {})), entry["question"]
 
 
 NO_MEASUREMENTS = {"half of its z": "supposed", "Half of the room": "of a class"}
@@ -177,7 +195,8 @@ def test_numbers_in_the_plans_and_the_errata_are_those_of_the_notebook(path):
     errata = (house.ROOT / "ERRATA.md").read_text(encoding="utf-8").partition("## In the course")[2].splitlines()
     marks = NO_MEASUREMENTS | {"seven in ten": "= [normal-measured: shuffled ... decoded #]"}
     text = measured.prose("\n".join([talk, *(row.split("|")[-2] for row in errata if path.name in row)]))
-    assert not house.unmeasured(house.read(path), text, {mark: why for mark, why in marks.items() if mark in text})
+    marks = {mark: why for mark, why in marks.items() if mark in text}
+    assert not house.numbers_against(house.read(path))(text, marks)
 
 
 def test_the_hours_of_reading_are_the_sum_of_the_minutes():

@@ -72,6 +72,7 @@ SOURCE = re.compile(
 )
 STUBS = {"exercise", "workshop"}  # tags of cells in which the student writes
 ANONYMOUS = {"lambda", "listcomp", "setcomp", "dictcomp", "genexpr"}
+NEAR = 8  # cells before and after a number in which its output stands
 TORCH = {"torch", "torchmetrics", "torchvision"}  # importing any of them imports torch
 
 markdown = mistune.create_markdown(escape=False, plugins=["table", "math"])
@@ -323,10 +324,13 @@ def broken_links(tree: BeautifulSoup, folder: Path) -> list[str]:
 
 
 def rule_numbers(nb: NotebookNode, path: Path) -> list[str]:
+    unmeasured = numbers_against(nb)
     return [
         f"{cell.id}: {complaint}"
-        for cell in nb.cells
-        for complaint in unmeasured(nb, prose_of(cell), cell.metadata.get("numbers", {}))
+        for index, cell in enumerate(nb.cells)
+        for complaint in unmeasured(
+            prose_of(cell), cell.metadata.get("numbers", {}), nb.cells[max(0, index - NEAR) : index + NEAR + 1]
+        )
     ]
 
 
@@ -335,11 +339,16 @@ def prose_of(cell: NotebookNode) -> str:
     return measured.prose(cell.source) if cell.cell_type == "markdown" else measured.typed(python(cell))
 
 
-def unmeasured(nb: NotebookNode, text: str, marks: Mapping[str, str]) -> list[str]:
-    """What is wrong with the numbers of a text about a notebook, some of which are marked."""
+def numbers_against(nb: NotebookNode) -> Callable[..., list[str]]:
+    """Gives ``unmeasured(text, marks, near=nb.cells)``: what is wrong with the numbers of a text about a notebook."""
     printed = measured.outputs(nb)
     coded = set().union(*(measured.constants(python(cell)) for cell in code_cells(nb)))
-    return measured.complaints(text, marks, printed.values(), coded, lambda name: quotable(name) if name else printed)
+
+    def unmeasured(text: str, marks: Mapping[str, str], near: list[NotebookNode] = nb.cells) -> list[str]:
+        known = [printed[cell.id] for cell in near if cell.id in printed]
+        return measured.complaints(text, marks, known, coded, lambda name: quotable(name) if name else printed)
+
+    return unmeasured
 
 
 @lru_cache
