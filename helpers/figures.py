@@ -262,8 +262,10 @@ def _extent(text: str, font: ImageFont.FreeTypeFont) -> tuple[int, int]:
 
 def _told(alt: str, **labels: Iterable[str]) -> str:
     """The alt text, and after it the labels of each kind that has any."""
-    kinds = [f"{kind.capitalize()}: {'; '.join(names)}" for kind, names in labels.items() if any(names)]
-    return ". ".join([alt.strip().rstrip("."), *kinds]) if kinds and alt.strip() else alt
+    sentences = [alt] + [f"{kind.capitalize()}: {'; '.join(names)}" for kind, names in labels.items() if any(names)]
+    if len(sentences) == 1 or not alt.strip():
+        return alt
+    return ". ".join(sentence.strip().rstrip(".") for sentence in sentences)
 
 
 def plot(figure: MatplotlibFigure, alt: str) -> Figure:
@@ -292,7 +294,7 @@ def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:
     rows, columns = ([*map(", ".join, itertools.product(*some))] for some in (values[:2], values[2:]))
     wall = _grid(faded.chunk(len(rows)), rows, columns, drawings.shape[-1])
     bits = language.entropy(caption)
-    left = f"“{caption}”: {fits.sum()} of {len(fits)} answers are right, {bits:.2f} bits are left open."
+    left = f"“{caption}”: {fits.sum()} of {len(fits)} answers are right, {bits:.2f} bits are left open"
     return Figure(wall, _told(f"The wall of all answers. {left}", rows=rows, columns=columns), left)
 
 
@@ -307,7 +309,7 @@ def stack(parts: Mapping[str, Figure], alt: str, caption: str = "") -> Figure:
     font = _font()
     width = max(part.image.width for part in parts.values())
     labels = {_wrapped(label, font, width): part.image for label, part in parts.items()}
-    heights = [_extent(label, font)[1] + image.height + font.size // 2 for label, image in labels.items()]
+    heights = [_extent(label, font)[1] + image.height + font.size for label, image in labels.items()]
     canvas = Image.new("RGB", (width, sum(heights)), "white")
     draw, top = ImageDraw.Draw(canvas), 0
     for (label, image), height in zip(labels.items(), heights, strict=True):

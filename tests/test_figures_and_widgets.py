@@ -140,8 +140,8 @@ def test_the_wall_fades_what_does_not_fit(rng):
     _, left, top = zip(*(place(figure.image, picture) for picture in rows), strict=True)
     assert len(set(left)) == 1
     assert list(top) == sorted(set(top))
-    assert figure.caption == "“a white running dog”: 48 of 192 answers are right, 5.58 bits are left open."
-    assert figure.alt.startswith(f"The wall of all answers. {figure.caption} Rows: left, black; left, white;")
+    assert figure.caption == "“a white running dog”: 48 of 192 answers are right, 5.58 bits are left open"
+    assert figure.alt.startswith(f"The wall of all answers. {figure.caption}. Rows: left, black; left, white;")
     assert figure.alt.endswith(
         "Columns: small, grass; small, sand; small, city; large, grass; large, sand; large, city"
     )

@@ -243,7 +243,7 @@ def cut(tmp_path, *cells):
 
 
 def test_a_figure_and_the_words_about_it_share_a_slide(tmp_path):
-    tall = figures.show(torch.rand(4, 3, 8, 8), alt="tall", columns=1).html()
+    tall = figures.crowd(torch.rand(4, 3, 8, 8), alt="tall", columns=1).html()
     words = "Look at the top. " + "It goes on and on, as such words do. " * 12
     title, look = cut(
         tmp_path, "# 1. X\n\n**Yes.**", "## Look\n\n**Predict.** What will it be?", ("show()", tall), words
