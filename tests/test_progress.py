@@ -87,14 +87,14 @@ def test_a_file_that_is_broken_counts_as_none(running, file, text):
 
 def test_the_page_shows_what_is_solved_and_what_is_open(tmp_path):
     cells = [
-        {"id": "title", "metadata": {}, "source": ["# 5. A & B\n", "More."]},
-        *({"id": f"exercise-{name}", "metadata": {"tags": ["exercise"]}, "source": []} for name in ("kl", "mean")),
-        {"id": "solution-kl", "metadata": {"tags": ["solution"]}, "source": []},
+        {"id": "title", "cell_type": "markdown", "source": ["# 5. A & B\n", "More."]},
+        {"id": "exercise-intro", "cell_type": "markdown", "source": ["Two exercises and a step of the workshop."]},
+        *({"id": id, "cell_type": "code", "source": []} for id in ("workshop-kl", "solution-kl", "exercise-mean")),
     ]
     (tmp_path / "05_a_b.ipynb").write_text(json.dumps({"cells": cells}))
     file = tmp_path / "progress.json"
     assert "0 of 2 exercises solved." in repr(progress.Page(tmp_path, file))
-    file.write_text(json.dumps({"a_b": ["exercise-kl", "exercise-of-old"], "gone": ["exercise-x"]}))
+    file.write_text(json.dumps({"a_b": ["workshop-kl", "exercise-of-old"], "gone": ["exercise-x"]}))
     page = progress.Page(tmp_path, file)
     assert page.rows == [("05_a_b.ipynb", "5. A & B", ["kl"], ["mean"])]
     row = BeautifulSoup(page._repr_html_(), "html.parser").find_all("tr")[1]
