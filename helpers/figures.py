@@ -236,6 +236,7 @@ def _longest(texts: Iterable[str], font: ImageFont.FreeTypeFont) -> float:
     return max((font.getlength(word) for text in texts for word in text.split()), default=0)
 
 
+@lru_cache(1000)  # a slider asks for the same words again and again
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The text in lines of at most ``width`` pixels; a word that is longer is broken."""
     lines = [""]
@@ -252,6 +253,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return "\n".join(lines).lstrip("\n")
 
 
+@lru_cache(1000)
 def _extent(text: str, font: ImageFont.FreeTypeFont) -> tuple[int, int]:
     """Width and height of lines of text, with the room that ``draw.text`` takes for them; of no text, 0 and 0."""
     if not text.strip():
@@ -289,7 +291,7 @@ def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:
     """
     everything = language.answers(language.captions[0])
     fits = language.fits(everything, [caption] * len(everything))
-    faded = drawings + (1 - drawings) * FADED * (~fits).float().view(-1, 1, 1, 1)
+    faded = drawings.lerp(torch.ones(1), FADED * (~fits).float().view(-1, 1, 1, 1))  # towards white
     values = list(language.nameable.values())
     rows, columns = ([*map(", ".join, itertools.product(*some))] for some in (values[:2], values[2:]))
     wall = _grid(faded.chunk(len(rows)), rows, columns, drawings.shape[-1])

@@ -135,7 +135,7 @@ def test_the_wall_fades_what_does_not_fit(rng):
     everything = dogs.LANGUAGE.answers("a running dog")
     wall = torch.rand(len(everything), 3, 8, 8, generator=rng)
     figure = figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog")
-    faded = wall + (1 - wall) * figures.FADED
+    faded = wall.lerp(torch.ones(1), figures.FADED)
     rows = [(wall if coat == "white" else faded)[24 * k] for k, coat in enumerate(2 * dogs.LANGUAGE.nameable["coat"])]
     _, left, top = zip(*(place(figure.image, picture) for picture in rows), strict=True)
     assert len(set(left)) == 1
