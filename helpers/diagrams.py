@@ -208,7 +208,7 @@ def _figure(diagram: str, family: str, **pictures: Tensor) -> figures.Figure:
     figure = drawn(parts, {"": COLOURS[family], **OF_OTHERS}, _pictures() | pictures)
     plotted = figures.plot(figure, " ".join(words(part) for part in parts))
     # With 256 colours it looks the same and has a third of the bytes.
-    return figures.Figure(plotted.image.convert("RGB").quantize(dither=Image.Dither.NONE), plotted.alt)
+    return figures.Figure(plotted.image.quantize(dither=Image.Dither.NONE), plotted.alt)
 
 
 @cache
