@@ -22,7 +22,7 @@ def record(lesson: str, file: Path = FILE) -> None:
     Args:
         lesson: the notebook without its number, such as ``"vae"``.
 
-    Never raises for what a disk can refuse: whoever has solved an exercise shall read "well done".
+    Never raises for what a disk can refuse: a learner who has solved an exercise shall read "well done".
     """
     cell = _running_cell()
     if not cell.startswith(KINDS):

@@ -19,7 +19,7 @@ LETTERS = "ABCDEF"
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """An answer to choose: its text, what is said to whoever chooses it, and whether it is right."""
+    """An answer to choose: its text, what is said when it is chosen, and whether it is right."""
 
     text: str
     feedback: str

@@ -102,7 +102,7 @@ def _moved(nb: NotebookNode) -> NotebookNode:
 
 
 def build(kind: str, notebooks: list[Path], folder: Path) -> None:
-    """Write the copies of one kind, in a folder beside first, which then takes the other's place.
+    """Write the copies of one kind, in a folder beside first, which then takes the place of the old one.
 
     Args:
         kind: ``"student"`` or ``"teacher"``.

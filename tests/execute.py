@@ -66,7 +66,7 @@ def kernel_for(nb: NotebookNode, folder: Path, timeout: int = SECONDS_PER_CELL, 
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it talks to us unencrypted
     )
-    # Whoever runs this may have solved exercises; the notebook as committed shows a course not yet begun.
+    # The person who runs this may have solved exercises; the notebook as committed shows a course not yet begun.
     environment = os.environ | {"COURSE_PROGRESS": str(folder / ".none.json")} | environment
     with client.setup_kernel(cleanup_kc=True, env=environment):
         yield client
@@ -115,7 +115,7 @@ def normalise(nb: NotebookNode) -> None:
 
 
 def write(nb: NotebookNode, path: Path) -> None:
-    """Write a notebook in one step: whoever reads ``path`` meanwhile sees the old file or the new one."""
+    """Write a notebook in one step: a reader of ``path`` sees meanwhile the old file or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", newline="\n")
     os.replace(temporary, path)

@@ -10,7 +10,7 @@ What is not recognised is marked under ``numbers``, in the metadata of its cell 
 
 After ``=`` stands a formula that must come to what is said. In brackets it quotes an output: the id of the cell (of
 another notebook's, ``07_diffusion/id``; of a file, ``data/README.md``), then what stands there, with ``#`` in the place
-of the number, ``*`` of a word, ``...`` of more. All else is a reason, for whoever reads it. So a mark stays as it is
+of the number, ``*`` of a word, ``...`` of more. All else is a reason, for human readers. So a mark stays as it is
 when an output changes. It fails when the two no longer agree, or when its number no longer stands in the cell.
 """
 

@@ -124,7 +124,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(set_up, found):
 def test_an_environment_without_our_stamp_is_installed_into(set_up, stamp):
     set_up()
     (set_up.root / ".venv" / "ready").write_text(stamp)
-    set_up.there["version_info"] = ["3", "13"]  # whoever made it may have had another Python
+    set_up.there["version_info"] = ["3", "13"]  # it may have been made by another Python
     (lessons,) = set_up()
     assert lessons.endswith(f"-e {set_up.root}")
     assert json.loads((set_up.root / ".venv" / "ready").read_text())["python"] == [3, 13]

@@ -123,7 +123,7 @@ def status(address):
 
 @posix_make
 @pytest.mark.parametrize("ends", ["SIGINT", "SIGHUP"])
-def test_make_lab_opens_for_whoever_types_it_and_leaves_nothing_behind(course, tmp_path, ends):
+def test_make_lab_opens_for_every_user_and_leaves_nothing_behind(course, tmp_path, ends):
     made, python = course()
     with typed(made, python, ends=getattr(signal, ends), HOME=str(tmp_path)) as (printed, address, _):
         assert status(address) == 200

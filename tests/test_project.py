@@ -269,6 +269,45 @@ def test_a_pickle_is_found(source, risky):
     assert bool(pickle_risks(source)) is risky
 
 
+# ---- How it is said ----
+
+TURNS = re.compile(  # of another language, or of another century, each with what is said instead
+    r"\bforet(?:ell|old)|"  # predict
+    r"\bwhoever\b|"  # the one who
+    r"\bin the mean\b|"  # on average
+    r"\bin the light of\b|"  # given
+    r"\bresting point|"  # equilibrium
+    r"\bmakes? do\b|"  # is enough
+    r"\b(?:has|have|had) no say\b|"  # changes nothing
+    r"\bthe (?:one|other)'s\b|"  # name them
+    r"\btalked round\b|"  # fooled
+    r"\bwhat is bent\b|\bless daring\b|\bon the bill\b|\bthe least that can be\b|\bdo not wonder\b",
+    re.IGNORECASE,
+)
+
+
+def texts() -> dict[str, str]:
+    """Everything that somebody reads: prose, code and outputs of notebooks, Markdown, Python."""
+    folders = (ROOT / name for name in ("helpers", "publish", "tests"))
+    files = [*ROOT.glob("*.md"), ROOT / "data" / "README.md", *(path for f in folders for path in f.rglob("*.py"))]
+    found = {name_of(path): path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
+    for path in NOTEBOOKS:
+        nb = read(path)
+        said = [text for cell in nb.cells for output in cell.get("outputs", []) for text in [output.get("text", "")]]
+        found[name_of(path)] = "\n".join([*(cell.source for cell in nb.cells), *said])
+    return found
+
+
+def test_nothing_is_said_in_turns_that_have_to_be_read_twice():
+    found = [f"{name}: {turn[0]!r}" for name, text in texts().items() for turn in TURNS.finditer(text)]
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("text", ["Whoever draws", "as it foretold", "0 in the mean if", "the one's dogs", "make do"])
+def test_such_a_turn_is_found(text):
+    assert TURNS.search(text)
+
+
 # ---- What is shipped ----
 
 

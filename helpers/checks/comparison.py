@@ -33,7 +33,7 @@ def counted_calls(answer) -> None:
     )
 
 
-@check("whoever is left can be beaten in one thing only by being worse in the other.")
+@check("each one that is left can be beaten in one thing only by what is worse in the other.")
 def unbeaten(answer) -> None:
     """Which rows of cost ``(n, 2)`` are on the Pareto front, ``(n,)`` bool."""
     cost = torch.tensor([[1.0, 9.0], [3.0, 3.0], [9.0, 1.0], [4.0, 4.0], [3.0, 5.0], [3.0, 3.0]])

@@ -33,7 +33,7 @@ def scale_of_the_grids(answer) -> None:
     )
 
 
-@check("words that are not there have no say.")
+@check("padding is masked, and changes nothing.")
 def mean_of_the_words(answer) -> None:
     """The mean of vectors ``(n, w, d)`` over the places where ``empty`` ``(n, w)`` is False: ``(n, d)``."""
     rng = torch.Generator().manual_seed(0)

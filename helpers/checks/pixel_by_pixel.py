@@ -5,7 +5,7 @@ import torch
 from helpers.checks import check, require
 
 
-@check("row after row, each from left to right: whoever writes pixels as text counts like this.")
+@check("row after row, each from left to right: pixels are numbered like this when they are written as text.")
 def raster_index(answer) -> None:
     """The place of a pixel in raster order, counted from 0."""
     places = [(0, 0, 16), (0, 5, 16), (3, 0, 16), (9, 8, 16), (15, 15, 16), (2, 1, 8)]

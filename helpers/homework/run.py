@@ -304,7 +304,7 @@ def _config(fields: dict[str, Any]) -> Config:
 
 
 def _save(folder: Path, state: dict[str, Any], about: dict[str, Any], losses: list[float]) -> None:
-    """Under a temporary name first: whoever is killed while writing leaves the checkpoints before it whole."""
+    """Under a temporary name first: a run that is killed while writing leaves the checkpoints before it whole."""
     partial = folder / "checkpoint.partial"
     kept = {name: part.state_dict() for name, part in state.items()}
     try:

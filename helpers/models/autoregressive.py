@@ -232,7 +232,7 @@ class PixelByPixel(nn.Module):
         """Of every colour at pixels 0 to t, given t colours: ``(n, t)`` int64 to ``(n, t + 1, k)``.
 
         Raises:
-            ValueError: all pixels are given, and none is left to foretell.
+            ValueError: all pixels are given, and none is left to predict.
         """
         if colours.shape[1] >= self.size**2:
             raise ValueError(f"give at most {self.size**2 - 1} colours: after pixel {self.size**2} there is none")

@@ -6,7 +6,7 @@ Nets", NeurIPS 2014, eq. 1), with D a probability,
 
     V(D) = E_p[log D(x)] + E_q[log(1 - D(x))]
 
-D makes V large; the generator, which makes q, makes it small. Whoever knows p and q plays D* = p / (p + q), and then
+D makes V large; the generator, which makes q, makes it small. Who knows p and q plays D* = p / (p + q), and then
 V(D*) = -log 4 + 2 JSD(p || q) (ibid., theorem 1).
 """
 
@@ -67,7 +67,7 @@ class Discriminator(nn.Module):
 def logistic_losses(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
     """The discriminator's and the generator's loss, from logits ``(n,)`` of real and of made pictures.
 
-    The discriminator's is -V. The generator's is the non-saturating one, -log D: it has the same resting point and a
+    The discriminator's is -V. The generator's is the non-saturating one, -log D: it has the same equilibrium and a
     slope also where D is sure (Goodfellow et al. 2014, section 3).
     """
     return (F.softplus(-real) + F.softplus(made)).mean(), F.softplus(-made).mean()
@@ -97,7 +97,7 @@ def gradient_penalty(discriminator: nn.Module, captions: Sequence[str], x: Tenso
 def adversarial_losses(
     discriminator: nn.Module, captions: Sequence[str], real: Tensor, made: Tensor, gamma: float, paired: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """What the discriminator and whoever made ``made`` have to minimise.
+    """What the discriminator, and the model that made ``made``, have to minimise.
 
     Gradients of the first reach the discriminator alone, of the second ``made`` alone: so their sum trains both at
     once. No generator is asked for, so a discriminator can stand after any decoder.

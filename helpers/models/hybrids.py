@@ -174,7 +174,7 @@ class FewSteps(nn.Module):
     one is not: for it, one picture has to be chosen. A vector z chooses; then the step is DDPM's.
 
     Args:
-        diffusion: its network is taken over. At first the vector has no say, and this is DDPM with so many steps.
+        diffusion: its network is taken over. At first the vector changes nothing, and this is DDPM with so many steps.
         steps: from noise to picture.
         latent_size: numbers in the vector of each step.
 
@@ -335,7 +335,7 @@ class OneStep(nn.Module):
 class VectorDiscriminator(nn.Module):
     """From captions, amounts of noise and noisy vectors to one number each: high for real.
 
-    Whoever can take noise away knows what vectors of dogs look like. So it begins as a denoiser, and looks at what lies
+    A denoiser knows what vectors of dogs look like. So this begins as a denoiser, and looks at what lies
     between the layers of that (Sauer et al., "Fast High-Resolution Image Synthesis with Latent Adversarial Diffusion
     Distillation", SIGGRAPH Asia 2024; there the denoiser stays as it is, here it learns on).
 
