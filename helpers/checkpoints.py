@@ -40,14 +40,18 @@ Batches = Callable[[torch.Generator], tuple[Tensor, list[str]]]  # what is learn
 
 
 def fresh_dogs(model: nn.Module, stage: "Stage", size: int, rng: torch.Generator) -> Batches:
-    """New dogs for every batch ``(n, 3, s, s)``, drawn where the model is, each with a caption that fits."""
-    device = next(model.parameters()).device
+    """New dogs for every batch ``(n, 3, s, s)``, each with a caption that fits."""
 
     def batches(rng: torch.Generator) -> tuple[Tensor, list[str]]:
         captions = dogs.LANGUAGE.sample(stage.batch, rng)
-        return dogs.draw(dogs.sample_scenes(captions, rng).to(device), size), captions
+        return dogs_for(captions, model, size, rng), captions
 
     return batches
+
+
+def dogs_for(captions: list[str], model: nn.Module, size: int, rng: torch.Generator) -> Tensor:
+    """A dog for each of n captions, ``(n, 3, size, size)``, drawn where the model is."""
+    return dogs.draw(dogs.sample_scenes(captions, rng).to(next(model.parameters()).device), size)
 
 
 def own_loss(model: nn.Module, x: Tensor, captions: list[str], rng: torch.Generator) -> Tensor:
@@ -159,13 +163,12 @@ def pairs(model: OneStep, stage: Stage, size: int, rng: torch.Generator) -> Batc
 def encoded_dogs(
     encode: Callable[[Tensor, list[str]], Tensor], model: nn.Module, n: int, size: int, rng: torch.Generator
 ) -> tuple[Tensor, list[str]]:
-    """What ``encode(pictures, captions)`` makes of n dogs, drawn where the model is, ``(n, ...)``, and captions."""
-    captions, device = dogs.LANGUAGE.sample(n, rng), next(model.parameters()).device
-    found = []
+    """What ``encode(pictures, captions)`` makes of n dogs, ``(n, ...)``, and their captions."""
+    captions, found = dogs.LANGUAGE.sample(n, rng), []
     for k in tqdm(range(0, n, 500), desc="encoding", leave=False):
         some = captions[k : k + 500]
         with torch.no_grad():
-            found.append(encode(dogs.draw(dogs.sample_scenes(some, rng).to(device), size), some))
+            found.append(encode(dogs_for(some, model, size, rng), some))
     return torch.cat(found), captions
 
 

@@ -46,11 +46,20 @@ def train_family(family: str, seed: int, **budget: float) -> tuple[nn.Module, in
     recipe = FAMILIES[family]
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
-    stage = recipe.at_once
-    model, loss = stage.begin(recipe.build(rng), recipe.size, rng)
-    # The shipped models average over a thousand steps, which some do not make in so short a time.
+    return train_stage(recipe.at_once, recipe.build(rng), recipe.size, rng, **budget)
+
+
+def train_stage(
+    stage: Stage, model: nn.Module, size: int, rng: torch.Generator, **budget: float
+) -> tuple[nn.Module, int]:
+    """A model after one stage of another length, ``seconds=...`` of work or ``steps=...``, and the number of its steps.
+
+    What a stage makes before the training is not in the budget. The shipped models average over a thousand steps, which
+    some do not make in so short a time; these average over a hundred.
+    """
+    learner, loss = stage.begin(model, size, rng)
     options = stage.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time} | budget
-    return model, len(train(model, loss, rng, **options))
+    return learner, len(train(learner, loss, rng, **options))
 
 
 def measured(sample: Callable[[list[str], torch.Generator], Tensor], seed: int) -> dict[str, float]:

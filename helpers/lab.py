@@ -1,6 +1,6 @@
 """Open the course in JupyterLab: ``python -m helpers.lab``, or ``make lab``, starts a server and says where it is.
 
-It listens on this machine alone, and lets in who has its token, a part of the address. What else stands on
+It listens on this machine alone, and lets in only those who have its token, a part of the address. What else stands on
 the command line is handed on to JupyterLab, such as ``--port=9000``.
 """
 

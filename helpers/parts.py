@@ -5,7 +5,6 @@ goes on where it stopped. All seconds are seconds of work of that core.
 """
 
 import dataclasses
-import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -13,11 +12,10 @@ from torch import Tensor, nn
 
 from helpers import dogs
 from helpers.checkpoints import BEYOND, latent_denoiser, load
-from helpers.comparison import DATA, measured
+from helpers.comparison import DATA, measured, train_stage
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.latent_diffusion import LatentDiffusion
 from helpers.tables import Row, Table
-from helpers.training import train
 from helpers.unet import Denoiser
 
 PLAN = {"seconds": 120, "seeds": [0, 1], "threads": 1, "encoded": 20_000, "guidance": [1.0, 2.0]}
@@ -60,9 +58,7 @@ def train_variant(variant: str, seed: int, encoded: int = PLAN["encoded"], **bud
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     stage = RECIPE.at_once if variant == "no VAE" else dataclasses.replace(RECIPE.stages[0], encoded=encoded)
-    model, loss = stage.begin(build(variant), RECIPE.size, rng)
-    options = stage.budget | {"steps": None, "ema_decay": 0.99, "clock": time.process_time} | budget
-    return model, len(train(model, loss, rng, **options))
+    return train_stage(stage, build(variant), RECIPE.size, rng, **budget)
 
 
 def run(table: Table = TABLE) -> None:

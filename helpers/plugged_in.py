@@ -5,26 +5,24 @@
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from helpers import checkpoints, comparison, dogs
+from helpers.checkpoints import GAME, Stage
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import Discriminator
 from helpers.models.hybrids import FewSteps, StepDiscriminator, WithDiscriminator, nothing
 from helpers.models.vae import VAE
 from helpers.tables import Row, Table
-from helpers.training import train
 
 SIZE, BATCH, WIDTH = 16, 32, 48  # pixels, pictures in a batch, channels of a discriminator
 STEPS = 2  # of denoising
 PLAN = {"seconds": 20, "seeds": [0, 1, 2], "threads": 1, "pictures_judged": comparison.JUDGED, "batch": BATCH}
 TABLE = Table(comparison.DATA / "plugged_in.json", PLAN, "python -m helpers.plugged_in")  # a row: arm and seed
-BUDGET = {"lr": 3e-4, "betas": (0.0, 0.99), "ema_decay": 0.99}  # the paces of the players are those of notebook 8
-OPPONENT = {"part_lr": {"discriminator": 1.2e-3}}
+OPPONENT = {"part_lr": {"discriminator": 1.2e-3}}  # the paces of the players are those of notebook 8
 
 
 def vae() -> VAE:
@@ -71,14 +69,7 @@ def train_arm(build: Callable[[], nn.Module], seed: int, **budget: float) -> tup
     model = build().requires_grad_(True)
     opponent = OPPONENT if hasattr(model, "discriminator") else {}
     rng = torch.Generator().manual_seed(seed)
-    losses = train(model, loss_of_a_batch, rng, clock=time.process_time, **BUDGET | opponent | budget)
-    return model, len(losses)
-
-
-def loss_of_a_batch(model: nn.Module, rng: torch.Generator) -> Tensor:
-    """The model's loss on fresh dogs, each with a caption that fits."""
-    captions = dogs.LANGUAGE.sample(BATCH, rng)
-    return model.loss(dogs.draw(dogs.sample_scenes(captions, rng), SIZE), captions, rng)
+    return comparison.train_stage(Stage(GAME | opponent, BATCH), model, SIZE, rng, **budget)
 
 
 @torch.no_grad()

@@ -70,9 +70,14 @@ def solution(shown: Callable, check: Callable[[Callable], Verdict]) -> Callable:
     return _steps.get(shown.__name__, shown)
 
 
+def by_student() -> list[str]:
+    """The steps of which the student's code is in use."""
+    return [name for name, step in _steps.items() if step.yours]
+
+
 def whose() -> str:
     """Whose code the lesson runs on, in words."""
-    yours = [name for name, step in _steps.items() if step.yours]
+    yours = by_student()
     if not yours:
         return "the course's code"
     if len(yours) == len(_steps):
@@ -90,7 +95,7 @@ def learn(train: Callable[[], Result], good: Callable[[Result], bool] = lambda r
     Raises:
         Exception: what the course's own code raises.
     """
-    if not any(step.yours for step in _steps.values()):
+    if not by_student():
         return train()
     try:
         result = train()
@@ -115,11 +120,10 @@ def keep(lesson: str, pictures: Tensor, captions: Sequence[str], folder: Path | 
         folder: of the gallery.
     """
     some = pictures[:SHOWN].detach().cpu().clamp(0, 1)
-    by = whose()
-    if by != "the course's code":
+    if by_student():
         _store(some, (folder or GALLERY) / f"{lesson}.png")
-    alt = f"Drawn by {by}: {'; '.join(captions[: len(some)])}"
-    return figures.show(some, alt, caption=f"Drawn by {by}")
+    by = f"Drawn by {whose()}"
+    return figures.show(some, f"{by}: {'; '.join(captions[: len(some)])}", caption=by)
 
 
 def gallery(lesson: str, folder: Path | None = None) -> Tensor | None:
@@ -148,8 +152,8 @@ def wall(models: Mapping[str, nn.Module], rng: torch.Generator, folder: Path | N
             rows[f"{lesson}, yours"] = yours
     size = max(row.shape[-1] for row in rows.values())
     rows = {name: nn.functional.interpolate(row, size=size) for name, row in rows.items()}
-    yours = sum(name.endswith("yours") for name in rows)
-    return figures.show(rows, f"Dogs by the models of {len(models)} lessons, and by your code of {yours} of them")
+    kept = len(rows) - len(models)
+    return figures.show(rows, f"Dogs by the models of {len(models)} lessons, and by your code of {kept} of them")
 
 
 def _store(pictures: Tensor, file: Path) -> None:

@@ -52,7 +52,7 @@ def student(nb: NotebookNode, name: str) -> tuple[NotebookNode, dict[str, str]]:
         if "solution" not in tags(cell):
             cells.append(cell)
             continue
-        if "workshop" in tags(cell):  # its step has the course's own code already, for who does not pass the check
+        if "workshop" in tags(cell):  # its step falls back to the course's own code
             continue
         code, check = split(cell.source)
         if needed(code, [later.source for later in nb.cells[index + 1 :] if later.cell_type == "code"]):

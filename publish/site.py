@@ -237,7 +237,7 @@ def documents() -> dict[str, Path]:
 
 
 def build(folder: Path, notebooks: Iterable[Path] | None = None, shown: Path = FRAMES) -> None:
-    """Build the site, in a folder beside it first: a reader sees meanwhile the old site or the new one.
+    """Build the site, in a folder beside it first: meanwhile, readers see the old site or the new one.
 
     Args:
         folder: of the site.

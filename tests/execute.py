@@ -115,7 +115,7 @@ def normalise(nb: NotebookNode) -> None:
 
 
 def write(nb: NotebookNode, path: Path) -> None:
-    """Write a notebook in one step: a reader of ``path`` sees meanwhile the old file or the new one."""
+    """Write a notebook in one step: meanwhile, readers of ``path`` see the old file or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", newline="\n")
     os.replace(temporary, path)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.checks import PASSED, UNFINISHED, WRONG, Verdict
+from tests.test_notebooks import is_stub
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -1077,8 +1078,7 @@ def exercises() -> list[tuple[str, str, str]]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         for stub, solution in itertools.pairwise(code):
-            tags = stub.metadata.get("tags", [])
-            if {"exercise", "workshop"} & {*tags} and "solution" not in tags:
+            if is_stub(stub):
                 found.append((path.stem, stub.id, solution.id))
     return found
 

@@ -6,7 +6,7 @@ Nets", NeurIPS 2014, eq. 1), with D a probability,
 
     V(D) = E_p[log D(x)] + E_q[log(1 - D(x))]
 
-D makes V large; the generator, which makes q, makes it small. Who knows p and q plays D* = p / (p + q), and then
+D makes V large; the generator, which makes q, makes it small. The best D is D* = p / (p + q), and then
 V(D*) = -log 4 + 2 JSD(p || q) (ibid., theorem 1).
 """
 
