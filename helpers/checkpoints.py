@@ -44,12 +44,12 @@ def fresh_dogs(model: nn.Module, stage: "Stage", size: int, rng: torch.Generator
 
     def batches(rng: torch.Generator) -> tuple[Tensor, list[str]]:
         captions = dogs.LANGUAGE.sample(stage.batch, rng)
-        return dogs_for(captions, model, size, rng), captions
+        return dogs_beside(captions, model, size, rng), captions
 
     return batches
 
 
-def dogs_for(captions: list[str], model: nn.Module, size: int, rng: torch.Generator) -> Tensor:
+def dogs_beside(captions: list[str], model: nn.Module, size: int, rng: torch.Generator) -> Tensor:
     """A dog for each of n captions, ``(n, 3, size, size)``, drawn where the model is."""
     return dogs.draw(dogs.sample_scenes(captions, rng).to(next(model.parameters()).device), size)
 
@@ -168,7 +168,7 @@ def encoded_dogs(
     for k in tqdm(range(0, n, 500), desc="encoding", leave=False):
         some = captions[k : k + 500]
         with torch.no_grad():
-            found.append(encode(dogs_for(some, model, size, rng), some))
+            found.append(encode(dogs_beside(some, model, size, rng), some))
     return torch.cat(found), captions
 
 
