@@ -257,6 +257,19 @@ def some_dogs(n=64):
     return dogs.draw(dogs.sample_scenes(captions, rng()), 8), captions
 
 
+def test_the_two_networks_of_a_passage_see_and_draw_every_number_at_its_pixel():
+    model, (pictures, captions) = small_picture_flow(), some_dogs(3)
+    chosen, seen = model.few.flatten(), []
+    few, many = pictures.flatten(1)[:, chosen], pictures.flatten(1)[:, ~chosen]
+    shift = model.first.layers[0].network
+    shift.encoder.register_forward_pre_hook(lambda encoder, given: seen.append(given[1]))
+    shift(captions, many)
+    assert torch.equal(seen[0], torch.where(model.few, 0.0, pictures))
+    guess = model.first.layers[1].network
+    mean, _ = guess(captions, few).chunk(2, dim=1)
+    assert torch.equal(mean, guess.decoder(captions, few).flatten(1)[:, ~chosen])
+
+
 def test_the_many_are_guessed_with_one_deviation_that_is_learned():
     model = small_picture_flow()
     coupling = model.first.layers[1]

@@ -82,6 +82,10 @@ def test_training_leaves_the_vae_as_it_is(model, monkeypatch):
     learner, loss = Stage({}, batch=4, **OF_VECTORS, encoded=500).begin(model, 32, rng())
     assert learner is model
     assert math.isfinite(loss(model, rng()).item())
+    captions = dogs.LANGUAGE.sample(500, rng(1))
+    inside = model.inside(dogs.draw(dogs.sample_scenes(captions, rng(1)), 32), captions)
+    assert torch.allclose(inside.mean((0, 2, 3)), torch.zeros(4), atol=0.1)
+    assert torch.allclose(inside.std((0, 2, 3)), torch.ones(4), atol=0.1)
     train(model, loss, rng(), steps=3, muon_lr=0.02, ema_decay=0.5)
     assert all(torch.equal(value, before[name]) for name, value in model.vae.state_dict().items())
     assert any(not torch.equal(value, network[name]) for name, value in model.network.state_dict().items())
