@@ -5,6 +5,7 @@ import html
 import io
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -39,6 +40,8 @@ plt.style.use(
         "legend.frameon": False,
     }
 )
+FILM_COLOURS = 32  # in a film of figures
+ALMOST_WHITE = 245  # of 255
 FADED = 0.9  # how far an answer that no longer fits has faded into the paper
 GAP = 3  # pixels between two pictures
 IN_A_ROW = 16  # pictures, at most
@@ -89,8 +92,8 @@ class Figure:
 class Animation(Figure):
     """Frames that follow each other without end, as an animated PNG: it plays in a web page, and needs no kernel.
 
-    It stands in a box that folds away, since not everyone can read beside something that moves. Where animation is not
-    supported, the last frame is shown.
+    It stands in a box that folds away, since not everyone can read beside something that moves. Whoever has asked the
+    system for less motion sees the last frame only, as does everyone where animation is not supported.
 
     Args:
         frames: images of one size.
@@ -105,7 +108,10 @@ class Animation(Figure):
 
     def html(self, compress_level: int = 9) -> str:
         """The animation, its words and nothing from elsewhere, in a box that can be folded away."""
-        inside = super().html(compress_level)
+        still = base64.b64encode(super()._png(compress_level)).decode()
+        source = f'<source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
+        moving = super().html(compress_level).replace("<img", f"<picture>{source}<img", 1)
+        inside = re.sub("(<img[^>]*>)", r"\1</picture>", moving, count=1)
         return f"<details open><summary>Animation (fold it away to stop it)</summary>{inside}</details>"
 
     def _png(self, compress_level: int) -> bytes:
@@ -276,6 +282,27 @@ def plot(figure: MatplotlibFigure, alt: str) -> Figure:
     figure.savefig(buffer, format="png")
     plt.close(figure)
     return Figure(Image.open(buffer).convert("RGB"), alt)  # without transparency it is a seventh smaller
+
+
+def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, caption: str = "") -> Animation:
+    """Matplotlib figures that follow each other. Give a generator, so that one after the other is drawn and closed.
+
+    Args:
+        frames: figures of one size, whose axes have fixed limits: what does not move must not jump.
+        alt: what moves, from where to where.
+        seconds: of one round.
+        caption: shown below, if given.
+    """
+    images = [plot(frame, alt).image for frame in frames]
+    ends = Image.new("RGB", (images[0].width, 2 * images[0].height))
+    for place, image in enumerate((images[0], images[-1])):
+        ends.paste(image, (0, place * image.height))
+    colours = np.array(ends.quantize(FILM_COLOURS).getpalette()).reshape(-1, 3)
+    colours[colours.min(1) > ALMOST_WHITE] = 255  # the paper stays white
+    palette = Image.new("P", (1, 1))  # of all frames together, for a third of the size
+    palette.putpalette(colours.flatten().tolist())
+    thrifty = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    return Animation(thrifty, alt, seconds, caption)
 
 
 def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:

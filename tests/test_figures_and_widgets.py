@@ -173,7 +173,9 @@ def test_an_animation_moves_without_a_kernel_and_can_be_folded_away():
     page = animation.html()
     assert page.startswith("<details open><summary>")
     assert 'alt="red, green, blue"' in page
-    png = Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', page)[1])))
+    still, png = (Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall('base64,([^"]+)', page))
+    assert re.search('<picture><source media="\\(prefers-reduced-motion: reduce\\)"[^>]+><img[^>]+></picture>', page)
+    assert (getattr(still, "n_frames", 1), still.convert("RGB").getpixel((4, 4))) == (1, (0, 0, 255))
     assert png.default_image
     assert png.n_frames == 4  # the still picture for those who see no animation, then three frames
     shown = []
@@ -182,6 +184,22 @@ def test_an_animation_moves_without_a_kernel_and_can_be_folded_away():
         shown.append((png.convert("RGB").getpixel((4, 4)), png.info.get("duration")))
     assert [color for color, _ in shown] == [(0, 0, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert [duration for _, duration in shown[1:]] == [1000, 1000, 2000]
+
+
+def test_a_film_draws_one_figure_after_the_other_and_keeps_their_colours():
+    def frames():
+        for height in (0.2, 0.5, 0.8):
+            figure, axis = plt.subplots(figsize=(2, 2))
+            axis.axhspan(0, height, color="#0b6a0b")
+            axis.set(xlim=(0, 1), ylim=(0, 1))
+            yield figure
+            assert not plt.fignum_exists(figure.number)
+
+    film = figures.film(frames(), alt="a green field grows from the bottom to the top")
+    pixels = [frame.convert("RGB").getpixel((100, 100)) for frame in film.frames]  # the middle
+    assert [sum(abs(a - b) for a, b in zip(p, (11, 106, 11), strict=True)) < 12 for p in pixels] == [False, True, True]
+    assert all(frame.convert("RGB").getpixel((0, 0)) == (255, 255, 255) for frame in film.frames)
+    assert len(film.html()) < 30_000
 
 
 def test_colour_bars_tell_the_entropy():
