@@ -17,7 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import checkpoints, dogs, judge, models, palette, training
+from helpers.checks import PASSED
+from helpers.checks import pixel_by_pixel as checks
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
+from helpers.models import autoregressive
 from helpers.models.autoregressive import CausalSelfAttention, PixelByPixel, angles, neighbours, turn
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
@@ -271,6 +274,19 @@ def test_after_a_cache_several_tokens_may_come_at_once():
         assert torch.allclose(torch.cat(parts, dim=1), gpt(tokens), atol=1e-5)
     with pytest.raises(ValueError, match="reads 73 tokens, not 74"):
         gpt(torch.zeros(1, 74, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("check", "ours"),
+    [
+        (checks.causal, autoregressive.causal_attention),
+        (checks.shifted, autoregressive.next_token_loss),
+        (checks.loop, autoregressive.write),
+        (checks.remembers, autoregressive.Cache),
+    ],
+)
+def test_what_the_workshop_goes_on_with_passes_its_checks(check, ours):
+    assert check(ours).status == PASSED, check(ours)
 
 
 def test_the_shipped_gpt_computes_what_it_was_trained_to():

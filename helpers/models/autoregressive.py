@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from helpers import layers
 from helpers import palette as crayons
 from helpers.captions import Language
-from helpers.layers import choose, latent
 
 
 def angles(coordinates: Tensor, numbers: int) -> Tensor:
@@ -222,13 +222,13 @@ def write(
         next_logits: logits ``(n, k)`` of what may follow all the tokens so far, ``(n, any)``.
         tokens: ``(n, t)`` int64, what was begun; t may be 0.
         z: ``(n, steps)``, uniform in [0, 1), chooses among the tokens, a column at each step.
-        temperature, top_k: as in ``choose``.
+        temperature, top_k: as in ``layers.choose``.
 
     Returns:
         ``(n, t + steps)`` int64.
     """
     for u in z.unbind(1):
-        token = choose(next_logits(tokens), u, temperature, top_k)  # (n,)
+        token = layers.choose(next_logits(tokens), u, temperature, top_k)  # (n,)
         tokens = torch.cat([tokens, token[:, None]], dim=1)
     return tokens
 
@@ -348,7 +348,7 @@ class PixelByPixel(nn.Module):
             captions: n captions.
             z: ``(n, s * s)`` uniform in [0, 1), or None to draw it.
             rng: the source of randomness if z is None.
-            temperature, top_k: as in ``choose``.
+            temperature, top_k: as in ``layers.choose``.
             known: ``(n, t)`` colours of the first t pixels, to complete a picture that was begun.
             cached: keep keys and values of the places that were read; without, all are computed again at every step.
             progress: whether to show a progress bar.
@@ -356,7 +356,7 @@ class PixelByPixel(nn.Module):
         Raises:
             ValueError: a caption of another language, or z or known of a wrong shape.
         """
-        z = latent(z, len(captions), self.latent_shape, rng, torch.rand)
+        z = layers.latent(z, len(captions), self.latent_shape, rng, torch.rand)
         if known is None:
             known = torch.empty(len(captions), 0, dtype=torch.int64)
         if known.ndim != 2 or len(known) != len(captions) or known.shape[1] > z.shape[1]:
