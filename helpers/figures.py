@@ -40,7 +40,6 @@ plt.style.use(
         "legend.frameon": False,
     }
 )
-FILM_COLOURS = 32  # in a film of figures
 ALMOST_WHITE = 245  # of 255
 FADED = 0.9  # how far an answer that no longer fits has faded into the paper
 GAP = 3  # pixels between two pictures
@@ -92,8 +91,8 @@ class Figure:
 class Animation(Figure):
     """Frames that follow each other without end, as an animated PNG: it plays in a web page, and needs no kernel.
 
-    It stands in a box that folds away, since not everyone can read beside something that moves. Whoever has asked the
-    system for less motion sees the last frame only, as does everyone where animation is not supported.
+    It stands in a box that folds away, since not everyone can read beside something that moves. Where the system is
+    set to less motion, or animation is not supported, the last frame is shown.
 
     Args:
         frames: images of one size.
@@ -293,16 +292,24 @@ def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, capti
         seconds: of one round.
         caption: shown below, if given.
     """
-    images = [plot(frame, alt).image for frame in frames]
-    ends = Image.new("RGB", (images[0].width, 2 * images[0].height))
-    for place, image in enumerate((images[0], images[-1])):
-        ends.paste(image, (0, place * image.height))
-    colours = np.array(ends.quantize(FILM_COLOURS).getpalette()).reshape(-1, 3)
-    colours[colours.min(1) > ALMOST_WHITE] = 255  # the paper stays white
-    palette = Image.new("P", (1, 1))  # of all frames together, for a third of the size
-    palette.putpalette(colours.flatten().tolist())
-    thrifty = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    return Animation(thrifty, alt, seconds, caption)
+    return Animation(thrifty([plot(frame, alt).image for frame in frames]), alt, seconds, caption)
+
+
+def thrifty(frames: Sequence[Image.Image], colours: int = 32) -> list[Image.Image]:
+    """The frames of an animation with few colours, the same in all: about a third of the size.
+
+    Args:
+        frames: of one size. The colours are those of the first and the last.
+        colours: how many, at most 256.
+    """
+    ends = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
+    for place, frame in enumerate((frames[0], frames[-1])):
+        ends.paste(frame, (0, place * frame.height))
+    found = np.array(ends.quantize(colours).getpalette()).reshape(-1, 3)
+    found[found.min(1) > ALMOST_WHITE] = 255  # the paper stays white
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(found.flatten().tolist())
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:

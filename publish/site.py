@@ -206,7 +206,7 @@ class Site:
         for lesson in lessons:
             row = rows.get(f"{lesson.name}.html")
             picture = row.find("img") if row else None
-            question = row.find_all("td")[-1].decode_contents() if row else html.escape(lesson.promise)
+            question = row.find_all("td")[2].decode_contents() if row else html.escape(lesson.promise)
             cards.append(Card(lesson, str(picture or ""), question))
         start = [element for element in tree.find("h2").previous_siblings if isinstance(element, Tag)]
         return "".join(str(element) for element in reversed(start) if element.name != "h1"), cards
@@ -232,7 +232,7 @@ def headings(lesson: Lesson) -> list[tuple[str, str]]:
 
 def documents() -> dict[str, Path]:
     """The Markdown files of the repository that are pages of the site, by the name of the page."""
-    found = {path.stem.lower(): path for path in sorted(ROOT.glob("*.md"))}
+    found = {path.stem.lower(): path for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]}
     return {"about": found.pop("readme"), **found, "data": ROOT / "data" / "README.md"}
 
 
