@@ -108,7 +108,7 @@ class Animation(Figure):
     def html(self, compress_level: int = 9) -> str:
         """The animation, its words and nothing from elsewhere, in a box that can be folded away."""
         still = base64.b64encode(super()._png(compress_level)).decode()
-        source = f'<source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
+        source = f'<source media="(prefers-reduced-motion: reduce), print" srcset="data:image/png;base64,{still}">'
         moving = super().html(compress_level).replace("<img", f"<picture>{source}<img", 1)
         inside = re.sub("(<img[^>]*>)", r"\1</picture>", moving, count=1)
         return f"<details open><summary>Animation (fold it away to stop it)</summary>{inside}</details>"

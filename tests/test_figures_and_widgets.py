@@ -174,7 +174,9 @@ def test_an_animation_moves_without_a_kernel_and_can_be_folded_away():
     assert page.startswith("<details open><summary>")
     assert 'alt="red, green, blue"' in page
     still, png = (Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall('base64,([^"]+)', page))
-    assert re.search('<picture><source media="\\(prefers-reduced-motion: reduce\\)"[^>]+><img[^>]+></picture>', page)
+    assert re.search(
+        '<picture><source media="\\(prefers-reduced-motion: reduce\\), print"[^>]+><img[^>]+></picture>', page
+    )
     assert (getattr(still, "n_frames", 1), still.convert("RGB").getpixel((4, 4))) == (1, (0, 0, 255))
     assert png.default_image
     assert png.n_frames == 4  # the still picture for those who see no animation, then three frames
