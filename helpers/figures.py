@@ -93,8 +93,8 @@ class Figure:
 class Animation(Figure):
     """Frames that follow each other without end, as an animated PNG: it plays in a web page, and needs no kernel.
 
-    It stands in a box that folds away, since not everyone can read beside something that moves. Those who have asked the
-    system for less motion see the last frame only, as does everyone where animation is not supported.
+    It stands in a box that folds away, since not everyone can read beside something that moves. Those who have asked
+    the system for less motion see the last frame only, as does everyone where animation is not supported.
 
     Args:
         frames: images of one size.
