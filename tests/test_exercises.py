@@ -283,7 +283,12 @@ WRONG_ANSWERS = [
         "evenly spread",
     ),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data, 1 - z)", "turned round"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return torch.quantile(data, 1 - z)",
+        "turned round",
+    ),
     (
         "04_random_vector",
         "exercise-bend",
@@ -818,13 +823,13 @@ WRONG_ANSWERS = [
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return ~(cost[:, None] <= cost[None]).all(2).any(0)",
-        "you leave nobody",
+        "you keep none",
     ),
     (
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return (cost == cost.amin(0)).any(1)",
-        "first in one thing",
+        "first in nothing",
     ),
     (
         "09_comparison",
@@ -900,7 +905,7 @@ WRONG_ANSWERS = [
         "10_gan_as_plug_in",
         "exercise-step-back",
         "def step_back(x, p, now, before, noise): return ddpm(x, p, now, before)[0] + noise",
-        "all the noise of a normal draw",
+        "noise of variance 1",
     ),
     (
         "10_gan_as_plug_in",
@@ -986,7 +991,7 @@ WRONG_ANSWERS = [
         "11_latent_diffusion",
         "exercise-words",
         "def mean_over_words(h, empty): return h.masked_fill(empty[..., None], 0).sum(1)",
-        "speak louder",
+        "count for more",
     ),
     (
         "11_latent_diffusion",
@@ -1030,7 +1035,7 @@ WRONG_ANSWERS = [
         "12_homework_6",
         "exercise-mirror",
         "def mirror(x, u): return torch.where((u < 0.5)[:, None, None, None], x.flip(-2), x)",
-        "on their heads",
+        "upside down",
     ),
     (
         "12_homework_6",
