@@ -145,6 +145,12 @@ WRONG_ANSWERS = [
     (
         "01_one_to_many",
         "exercise-total-variation",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).square().sum() ** 0.5",
+        "it should be 0.750",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
         "def total_variation(s, r): return (1 / len(r) - S(s, r)).abs().max()",
         "every answer counts",
     ),
