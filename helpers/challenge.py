@@ -137,7 +137,7 @@ def enter(entries: Iterable[Entry], table: Table) -> None:
     table.fill(cells, lambda entry, file, seed: known[entry, file].measured(seed))
 
 
-def board(rows: Sequence[Row]) -> str:
+def standings(rows: Sequence[Row]) -> str:
     """Every entry that has all its seeds, the least FD-dogs on average first."""
     entries: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str]) -> None:
         if chosen.command == "course":
             enter(course_entries(), COURSE)
         rows = collect(chosen.folder) if chosen.command == "collect" else OWN.rows() if OWN.file.exists() else []
-        print(board([*COURSE.rows(), *rows]))
+        print(standings([*COURSE.rows(), *rows]))
     except (RulesError, ValueError, FileNotFoundError) as error:
         sys.exit(str(error))
 

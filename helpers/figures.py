@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import re
+import wave
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -126,6 +127,43 @@ class Animation(Figure):
             loop=0,
         )
         return buffer.getvalue()
+
+
+class Sounds:
+    """Short sounds, each with its label and a player; they are played without a kernel, by any browser.
+
+    Args:
+        clips: by label, waveforms ``(n,)`` in [-1, 1]; values outside are clipped.
+        rate: numbers in a second.
+        alt: what there is to hear.
+    """
+
+    def __init__(self, clips: Mapping[str, Tensor], rate: int, alt: str):
+        if not alt.strip():
+            raise ValueError("sounds need an alt text: say in a sentence what there is to hear")
+        self.clips, self.rate, self.alt = dict(clips), rate, alt
+
+    def html(self) -> str:
+        """The players below each other, with nothing from elsewhere, as a piece of a web page."""
+        shown = "".join(
+            f'<figure style="margin: 0.4em 0"><figcaption>{label}</figcaption><audio controls preload="none" '
+            f'title="{label}" aria-label="{label}" src="data:audio/wav;base64,{base64.b64encode(sound).decode()}">'
+            f"This browser plays no sounds.</audio></figure>"
+            for label, sound in zip(map(html.escape, self.clips), map(self._wav, self.clips.values()), strict=True)
+        )
+        return f"<p>{html.escape(self.alt)}</p>{shown}"
+
+    def _wav(self, clip: Tensor) -> bytes:
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(1)  # a byte for each number, from 0 to 255: small, and as clear as a telephone
+            file.setframerate(self.rate)
+            file.writeframes((127.5 + 127.5 * clip.clamp(-1, 1)).round().to(torch.uint8).numpy().tobytes())
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": _told(self.alt, sounds=self.clips)}
 
 
 def show(

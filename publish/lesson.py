@@ -225,7 +225,7 @@ def _output(output: NotebookNode, role: str, name: str, pictures: Path) -> Outpu
             fold["class"] = "animation"
     for table in tree.find_all("table"):
         table.wrap(tree.new_tag("div", attrs={"class": "table"}))
-    return Output("figure" if tree.find("img") else "other", str(tree))
+    return Output("figure" if tree.find(["img", "audio"]) else "other", str(tree))
 
 
 def _to_file(image, name: str, pictures: Path) -> None:

@@ -28,7 +28,7 @@ LAYERS = {  # of helpers, from the top: what each is for, and its modules, which
     "experiments that take long": ("comparison", "parts", "plugged_in", "challenge", "challenger", "homework"),
     "tools": ("training", "judge", "checkpoints", "figures", "boxes", "progress", "tables"),
     "networks": ("layers", "unet", "models"),
-    "worlds": ("captions", "dogs", "faces", "pictures", "palette"),
+    "worlds": ("captions", "dogs", "faces", "voice", "pictures", "palette"),
 }
 
 

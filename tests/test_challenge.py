@@ -91,7 +91,7 @@ def test_the_board_is_in_the_order_of_the_distance_and_leaves_out_what_is_not_wh
     seeds = challenge.RULES["seeds"]
     rows = [row("far", seed, 90.0 + seed) for seed in seeds] + [row("near", seed, 10.0) for seed in seeds]
     rows += [row("broken off", 0, 1.0)]
-    lines = challenge.board(rows).splitlines()[1:]
+    lines = challenge.standings(rows).splitlines()[1:]
     assert [line.split()[1] for line in lines] == ["near", "far"]
     assert "91.0" in lines[1]
     assert "90 … 92" in lines[1]
@@ -121,4 +121,4 @@ def test_the_course_keeps_the_rules():
 
 def test_the_board_of_the_course_is_whole():
     rows = challenge.COURSE.rows()
-    assert len(challenge.board(rows).splitlines()) == 1 + len(challenge.course_entries())
+    assert len(challenge.standings(rows).splitlines()) == 1 + len(challenge.course_entries())

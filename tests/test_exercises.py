@@ -50,50 +50,115 @@ WRONG_ANSWERS = [
         "import math\ndef bits_left_open(c): return math.log2(192 / len(dogs.LANGUAGE.answers(c)))",
         "that is what the caption names",
     ),
-    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Count the rows"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Which attributes are open"),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c", "should be a number"),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c.bits", "AttributeError"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.median(0).values", "the median"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p[0]", "one of the right answers"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.sum(0)", "sum of all"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean()", "not over the pixels"),
     (
         "01_one_to_many",
-        "exercise-best-picture",
-        "def best_single_picture(p): return p.mean((2, 3))",
-        "not over the pixels",
-    ),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean(1)", "one picture has"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return 0 * p[0]", "slope zero"),
-    (
-        "01_one_to_many",
-        "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).sum()",
-        "absolute values",
+        "exercise-bits",
+        "def bits_left_open(c):\n"
+        "    named = dogs.LANGUAGE.parse(c)\n"
+        "    return sum(math.log2(len(v)) for k, v in dogs.LANGUAGE.nameable.items() if k not in named)",
+        "no caption names the skyline",
     ),
     (
         "01_one_to_many",
-        "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().sum()",
-        "twice too large",
+        "exercise-bits",
+        "def bits_left_open(c):\n"
+        "    named = dogs.LANGUAGE.parse(c)\n"
+        "    return math.prod(math.log2(len(v)) for k, v in dogs.LANGUAGE.attributes.items() if k not in named)",
+        "bits add up",
+    ),
+    ("01_one_to_many", "exercise-split-error", "def split_error(g, p): return (p - g).square().mean()", "two numbers"),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return p.var(0), (g - p.mean(0)) ** 2",
+        "one number",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return p.var(0).mean(), (g - p.mean(0)).square().mean()",
+        "divides by n - 1",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean()).square().mean(), (g - p.mean()).square().mean()",
+        "over dimension 0 only",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (g - p.mean(0)).square().mean(), (p - p.mean(0)).square().mean()",
+        "wrong order",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - g).square().mean(), (g - p.mean(0)).square().mean()",
+        "does not depend on the guess",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().sum() / len(p), (g - p.mean(0)).square().sum()",
+        "average, do not sum",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().mean(), (g - p.mean(0)).abs().mean()",
+        "without its square",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().mean(), (g - p.mean(0)).square().mean() / 2",
+        "and its error",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().max()",
-        "largest difference",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).sum()",
+        "cancel",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().mean()",
-        "averaged over the places",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().sum()",
+        "counts everything twice",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).square().sum() ** 0.5",
-        "it should be",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().mean()",
+        "average over the answers",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().sum() / 2",
+        "must change as well",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).square().sum() ** 0.5",
+        "it should be 0.750",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (1 / len(r) - S(s, r)).abs().max()",
+        "every answer counts",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return 1 - (1 / len(r) - S(s, r)).clamp(min=0).sum()",
+        "that is the coverage",
     ),
     ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return c * s + r", "go down the columns"),
     ("02_pixel_by_pixel", "exercise-raster", "def raster_index(r, c, s): return r * s + c + 1", "one too far"),
@@ -224,7 +289,12 @@ WRONG_ANSWERS = [
         "evenly spread",
     ),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data, 1 - z)", "turned round"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return torch.quantile(data, 1 - z)",
+        "turned round",
+    ),
     (
         "04_random_vector",
         "exercise-bend",
@@ -759,13 +829,13 @@ WRONG_ANSWERS = [
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return ~(cost[:, None] <= cost[None]).all(2).any(0)",
-        "you leave nobody",
+        "you keep none",
     ),
     (
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return (cost == cost.amin(0)).any(1)",
-        "first in one thing",
+        "first in nothing",
     ),
     (
         "09_comparison",
@@ -841,7 +911,7 @@ WRONG_ANSWERS = [
         "10_gan_as_plug_in",
         "exercise-step-back",
         "def step_back(x, p, now, before, noise): return ddpm(x, p, now, before)[0] + noise",
-        "all the noise of a normal draw",
+        "noise of variance 1",
     ),
     (
         "10_gan_as_plug_in",
@@ -927,7 +997,7 @@ WRONG_ANSWERS = [
         "11_latent_diffusion",
         "exercise-words",
         "def mean_over_words(h, empty): return h.masked_fill(empty[..., None], 0).sum(1)",
-        "speak louder",
+        "count for more",
     ),
     (
         "11_latent_diffusion",
@@ -971,7 +1041,7 @@ WRONG_ANSWERS = [
         "12_homework_6",
         "exercise-mirror",
         "def mirror(x, u): return torch.where((u < 0.5)[:, None, None, None], x.flip(-2), x)",
-        "on their heads",
+        "upside down",
     ),
     (
         "12_homework_6",
@@ -991,6 +1061,14 @@ WRONG_ANSWERS = [
 # Other right answers than the solution that the notebook gives.
 RIGHT_ANSWERS = [
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return torch.tensor(dogs.LANGUAGE.entropy(c))"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return math.log2(len(dogs.LANGUAGE.answers(c)))"),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r):\n"
+        "    rows, right = [*map(tuple, s.tolist())], [*map(tuple, r.tolist())]\n"
+        "    return 1 - sum(min(rows.count(row) / len(rows), 1 / len(right)) for row in right)",
+    ),
     (
         "04_random_vector",
         "exercise-bend",
@@ -1040,6 +1118,9 @@ def jump(x, alpha_bar, rng):
     return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
 from helpers.models.vae import log_likelihood as RIGHT
+
+def S(seen, right):
+    return (seen[:, None] == right).all(2).float().mean(0)
 
 def heard(network, act, leave=False):
     calls = []

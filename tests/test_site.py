@@ -268,6 +268,15 @@ def test_a_definition_is_shown_without_what_is_done_with_it(tmp_path):
     assert BeautifulSoup(code.html, "html.parser").get_text() == "@cache\ndef double(x):\n    return 2 * x"
 
 
+def test_sounds_are_heard_on_the_page_and_on_slides(tmp_path):
+    sounds = figures.Sounds({"a < b": torch.zeros(80)}, rate=8000, alt="Silence").html()
+    ((_, heard),) = cut(tmp_path, "# 1. X", ("listen()", sounds), "Listen.")
+    page = BeautifulSoup(heard.html, "html.parser")
+    assert page.audio["src"] == BeautifulSoup(sounds, "html.parser").audio["src"]
+    assert page.audio["aria-label"] == page.figcaption.get_text() == "a < b"
+    assert "Listen." in page.get_text()
+
+
 # ---- Widgets ----
 
 
