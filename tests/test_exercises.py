@@ -478,76 +478,324 @@ WRONG_ANSWERS = [
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return log_deviation.sum(1)",
-        "the sign is turned",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess): return x",
+        "two tensors are wanted",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.mean(1)",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x[:, moves])\n    return x, -s.sum(1)",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x)\n    return x, -s.sum(1)",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x[:, :2])\n    return x.clone(), -s.sum(1)",
+        "something else than the numbers that stay",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess): return x.clone(), x.sum(1)",
+        "you never ask guess",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    x[:, moves] = (x[:, moves] - m).detach()\n"
+        "    return x, -s.sum(1)",
+        "begin with y = x.clone()",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    return SURPRISE(x[:, moves], m, s), -s.sum(1)",
+        "the shape of x",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    return torch.cat([x[:, stays], SURPRISE(x[:, moves], m, s)], 1), -s.sum(1)",
+        "come out as they went in",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x * s.exp() + m)",
+        "the way back",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x - m) * s.exp())",
+        "divide by it",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x / s.exp() - m)",
+        "subtract first",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x - m) / s)",
+        "by the logarithm of the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x - m)",
+        "now divide by the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x + m) / s.exp())",
+        "and log deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: SURPRISE(x, m, s).detach())",
+        "no gradient comes back from y",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: s.sum(1))",
+        "the sign of log_det is turned",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.mean(1))",
         "not their mean",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.sum()",
-        "for the whole batch",
-    ),
-    (
-        "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s)",
         "its logarithm is a sum",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.exp().sum(1)",
-        "logarithms of the deviations already",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum())",
+        "for the whole batch",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return (-log_deviation.sum(1)).exp()",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1, keepdim=True))",
+        "the shape (4,)",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: (-s.sum(1)).exp())",
         "the determinant itself",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.abs().sum(1)",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.exp().sum(1))",
+        "is a logarithm already",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.abs().sum(1))",
         "may cancel",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return torch.linalg.slogdet(w).logabsdet",
-        "for a single pixel",
-    ),
-    ("06_flow", "exercise-conv", "def conv1x1_log_det(w, a, b): return a * b * torch.linalg.det(w).log()", "negative"),
-    (
-        "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return (a + b) * torch.linalg.slogdet(w).logabsdet",
-        "height times width",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1) - m.sum(1))",
+        "log_det is",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return -a * b * torch.linalg.slogdet(w).logabsdet",
-        "the sign is turned",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1).detach())",
+        "no gradient comes back from log_det",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return a * b * torch.linalg.det(w).abs()",
-        "not its logarithm",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess): return y.clone()",
+        "you never ask guess",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return 3 * a * b * torch.linalg.slogdet(w).logabsdet",
-        "count the pixels only",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, moves])\n    return y",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, 3:])\n    return y",
+        "something else than the numbers that stay",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, stays])\n    return y, s.sum(1)",
+        "only x is wanted",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    y[:, moves] = y[:, moves].detach() + 1\n"
+        "    return y",
+        "begin with x = y.clone()",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    return y[:, moves] * s.exp() + m",
+        "the shape of y",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    return torch.cat([y[:, stays], y[:, moves] * s.exp() + m], 1)",
+        "come out as they went in",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: (y - m) / s.exp())",
+        "forwards once more",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: (y + m) * s.exp())",
+        "undo the last thing first",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y / s.exp() + m)",
+        "so on the way back multiply",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s.exp() - m)",
+        "so on the way back add it",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s + m)",
+        "by the logarithm of the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s.exp())",
+        "the first number that moves should become",
+    ),
+    ("06_flow", "workshop-log-density", "def log_density(z, log_det): return DENSITY(z, 0 * log_det)", "Add log_det"),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, -log_det)",
+        "the sign of log_det is turned",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return -z.square().sum(1) / 2 + log_det",
+        "log(2 pi) is missing",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return log_det - (z.square().sum(1) + math.log(2 * math.pi)) / 2",
+        "not once for all",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, -log_det) + DENSITY(z, 2 * log_det)",
+        "minus one half",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return -DENSITY(z, -log_det)",
+        "a z far from 0 is unlikely",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, 5 * log_det)",
+        "add it once, after the sum",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, 0 * log_det) / 5 + log_det",
+        "they are not averaged",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).exp()",
+        "its logarithm is wanted",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).mean()",
+        "for the whole batch",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return log_det[:, None] - (z.square() + math.log(2 * math.pi)) / 2",
+        "add their logarithms",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det)[:, None]",
+        "one number for each of the 4 vectors",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det) + 1",
+        "nats, and you give",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).detach()",
+        "no gradient comes back",
     ),
     (
         "06_flow",
@@ -1118,6 +1366,26 @@ def jump(x, alpha_bar, rng):
     return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
 from helpers.models.vae import log_likelihood as RIGHT
+from helpers.models.flow import log_density as DENSITY
+
+def SURPRISE(x, m, s):
+    return (x - m) / s.exp()
+
+def forwards(moved, log_det=lambda m, s: -s.sum(1)):
+    def coupling_forward(x, stays, moves, guess):
+        m, s = guess(x[:, stays])
+        y = x.clone()
+        y[:, moves] = moved(x[:, moves], m, s)
+        return y, log_det(m, s)
+    return coupling_forward
+
+def backwards(moved):
+    def coupling_inverse(y, stays, moves, guess):
+        m, s = guess(y[:, stays])
+        x = y.clone()
+        x[:, moves] = moved(y[:, moves], m, s)
+        return x
+    return coupling_inverse
 
 def S(seen, right):
     return (seen[:, None] == right).all(2).float().mean(0)
