@@ -48,6 +48,12 @@ comparison: lessons  ## give every family the same seconds again
 site: tests      ## the course as pages and slides for a USB stick, in build/site (needs npm)
 	$(RUN) publish.site
 
+book: tests      ## all lessons as one PDF, in build/book.pdf (needs npm and Chromium)
+	$(RUN) publish.book
+
+release: tests   ## run the tests, then pack site, book and copies into build/release and say which tag to set
+	$(RUN) publish.release
+
 frames: tests    ## run the live widgets, so that they move in the next `make site` too (takes as long as the lessons)
 	$(RUN) publish.frames $(NB)
 
@@ -86,4 +92,4 @@ lessons:
 tests:
 	@"$(PYTHON)" helpers/install.py test
 
-.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lock lessons tests
+.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lock book release lessons tests

@@ -25,7 +25,7 @@ from helpers import dogs, palette
 from helpers.layers import PictureDecoder
 from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
-from helpers.models.flow import PictureFlow
+from helpers.models.flow import PictureFlow, initialise
 from helpers.models.gan import GAN, Discriminator
 from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, nothing
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
@@ -131,8 +131,8 @@ def vectors_of_first_part(model: TwoStageVAE | PictureFlow, stage: Stage, size: 
     found, captions = encoded_dogs(
         lambda pictures, said: model.vectors(pictures, said, rng), model, stage.encoded, size, rng
     )
-    if hasattr(model.second, "initialise"):
-        model.second.initialise(found[:2000], captions[:2000])  # so many are enough
+    if isinstance(model, PictureFlow):
+        initialise(model.second, found[:2000], captions[:2000])  # so many are enough
     return some_of(found, captions, stage.batch)
 
 

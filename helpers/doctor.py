@@ -18,18 +18,25 @@ from pathlib import Path
 from helpers import install, lab
 
 ROOT = Path(__file__).parent.parent
+TROUBLESHOOTING = "docs/troubleshooting.md"
 GB = 1e9
+SLOW = "a-training-takes-much-longer-than-the-notebook-says"  # sections of it that are named twice, or in a finding
+CARD = "cuda-no-kernel-image-is-available-or-an-nvidia-card-that-torch-cannot-use"
 MEMORY_GB, FREE_GB = 4, 1.5  # lesson 2 takes 2 GB, some of which the kernel that asks has already; a browser about 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing looked at: what it is, what was found, whether it will do, and what to do if not."""
+    """One thing looked at: what it is, what was found, whether it will do, what to do if not, and where more is said.
+
+    ``section`` is a heading of docs/troubleshooting.md, as an address calls it.
+    """
 
     name: str
     found: str
     fine: bool
     advice: str = ""
+    section: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +55,9 @@ class Report:
         """One sentence: ready, or what to do."""
         if self.ready:
             return "Your machine is ready."
-        return "Not quite ready: " + " ".join(f.advice for f in self.findings if not f.fine)
+        wrong = [f for f in self.findings if not f.fine]
+        more = " ".join(dict.fromkeys(f"{TROUBLESHOOTING}#{f.section}" for f in wrong if f.section))
+        return "Not quite ready: " + " ".join(f.advice for f in wrong) + (f" More in {more}" if more else "")
 
     def __repr__(self) -> str:
         rows = [f"{'ok ' if f.fine else 'NO '} {f.name:12}{f.found}" for f in self.findings]
@@ -100,7 +109,8 @@ def examine() -> Report:
 def python(version: tuple[int, ...]) -> Finding:
     """Whether Python is new enough."""
     found = ".".join(map(str, version))
-    return Finding("Python", found, version >= (3, 11), "Install Python 3.11 or newer from python.org.")
+    advice = "Install Python 3.11 or newer from python.org."
+    return Finding("Python", found, version >= (3, 11), advice, "python-is-too-old-or-there-are-two")
 
 
 def lowest_versions(file: Path = ROOT / "pyproject.toml") -> dict[str, str]:
@@ -126,26 +136,28 @@ def packages(lowest: Mapping[str, str], version_of: Callable[[str], str]) -> Fin
         if _numbers(there) < _numbers(needed):
             wrong.append(f"{name} {there} is older than {needed}")
     found = "; ".join(wrong) or f"all {len(lowest)} are there and new enough"
-    return Finding("packages", found, not wrong, "Install them again with `python helpers/install.py`.")
+    advice = "Install them again with `python helpers/install.py`."
+    return Finding("packages", found, not wrong, advice, "a-package-is-missing-or-too-old")
 
 
 def cores(count: int) -> Finding:
     """Whether there are two."""
-    return Finding("cores", str(count), count >= 2, "With one core everything works and takes about twice as long.")
+    advice = "With one core everything works and takes about twice as long."
+    return Finding("cores", str(count), count >= 2, advice, SLOW)
 
 
 def main_memory(total: float, available: float) -> Finding:
     """Whether the memory will do, in GB."""
     found = f"{total:.0f} GB, {available:.1f} GB of them free"
     advice = "Close other programs and notebooks (Kernel, Shut Down All Kernels) before you run a lesson."
-    return Finding(
-        "memory", found, total >= 0.9 * MEMORY_GB and available >= FREE_GB, advice
-    )  # some is lost to firmware
+    enough = total >= 0.9 * MEMORY_GB and available >= FREE_GB  # some is lost to firmware
+    return Finding("memory", found, enough, advice, "the-kernel-died-the-kernel-appears-to-have-died")
 
 
 def disk(free: float) -> Finding:
     """Whether there is room, in GB, for what the course keeps."""
-    return Finding("free disk", f"{free:.0f} GB", free > 1, "Free at least 1 GB for cached pictures and checkpoints.")
+    advice = "Free at least 1 GB for cached pictures and checkpoints."
+    return Finding("free disk", f"{free:.0f} GB", free > 1, advice, "no-space-left-on-device")
 
 
 def accelerator(seen: str, card: bool) -> Finding:
@@ -156,7 +168,7 @@ def accelerator(seen: str, card: bool) -> Finding:
         card: whether there is a driver for an NVIDIA card.
     """
     if card and not seen:
-        found = "an NVIDIA card that this torch cannot use; for homework 6, install the torch for it from pytorch.org"
+        found = f"an NVIDIA card that this torch cannot use: see {TROUBLESHOOTING}#{CARD}"
     else:
         found = seen or "none, and none is needed"
     return Finding("GPU", found, True)
@@ -175,13 +187,14 @@ def browser() -> Finding:
 def threads(count: int, cores: int) -> Finding:
     """Whether torch leaves a core to the browser."""
     advice = "Import helpers before torch, or training slows down whenever the browser is busy."
-    return Finding("threads", f"{count} for torch, of {cores} cores", count < max(cores, 2), advice)
+    return Finding("threads", f"{count} for torch, of {cores} cores", count < max(cores, 2), advice, SLOW)
 
 
 def weights(file: Path) -> Finding:
     """Whether the judge can read."""
     found = "its weights are there" if file.exists() else "its weights are missing"
-    return Finding("the judge", found, file.exists(), "Run `make checkpoints`, or fetch the repository again.")
+    advice = "Run `make checkpoints`, or fetch the repository again."
+    return Finding("the judge", found, file.exists(), advice, "a-file-of-weights-is-missing")
 
 
 def _numbers(version: str) -> list[int]:

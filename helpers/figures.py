@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import re
+import wave
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -40,7 +41,6 @@ plt.style.use(
         "legend.frameon": False,
     }
 )
-FILM_COLOURS = 32  # in a film of figures
 ALMOST_WHITE = 245  # of 255
 FADED = 0.9  # how far an answer that no longer fits has faded into the paper
 GAP = 3  # pixels between two pictures
@@ -92,8 +92,8 @@ class Figure:
 class Animation(Figure):
     """Frames that follow each other without end, as an animated PNG: it plays in a web page, and needs no kernel.
 
-    It stands in a box that folds away, since not everyone can read beside something that moves. Whoever has asked the
-    system for less motion sees the last frame only, as does everyone where animation is not supported.
+    It stands in a box that folds away, since not everyone can read beside something that moves. Where the system is
+    set to less motion, or animation is not supported, the last frame is shown.
 
     Args:
         frames: images of one size.
@@ -109,7 +109,7 @@ class Animation(Figure):
     def html(self, compress_level: int = 9) -> str:
         """The animation, its words and nothing from elsewhere, in a box that can be folded away."""
         still = base64.b64encode(super()._png(compress_level)).decode()
-        source = f'<source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
+        source = f'<source media="(prefers-reduced-motion: reduce), print" srcset="data:image/png;base64,{still}">'
         moving = super().html(compress_level).replace("<img", f"<picture>{source}<img", 1)
         inside = re.sub("(<img[^>]*>)", r"\1</picture>", moving, count=1)
         return f"<details open><summary>Animation (fold it away to stop it)</summary>{inside}</details>"
@@ -127,6 +127,43 @@ class Animation(Figure):
             loop=0,
         )
         return buffer.getvalue()
+
+
+class Sounds:
+    """Short sounds, each with its label and a player; they are played without a kernel, by any browser.
+
+    Args:
+        clips: by label, waveforms ``(n,)`` in [-1, 1]; values outside are clipped.
+        rate: numbers in a second.
+        alt: what there is to hear.
+    """
+
+    def __init__(self, clips: Mapping[str, Tensor], rate: int, alt: str):
+        if not alt.strip():
+            raise ValueError("sounds need an alt text: say in a sentence what there is to hear")
+        self.clips, self.rate, self.alt = dict(clips), rate, alt
+
+    def html(self) -> str:
+        """The players below each other, with nothing from elsewhere, as a piece of a web page."""
+        shown = "".join(
+            f'<figure style="margin: 0.4em 0"><figcaption>{label}</figcaption><audio controls preload="none" '
+            f'title="{label}" aria-label="{label}" src="data:audio/wav;base64,{base64.b64encode(sound).decode()}">'
+            f"This browser plays no sounds.</audio></figure>"
+            for label, sound in zip(map(html.escape, self.clips), map(self._wav, self.clips.values()), strict=True)
+        )
+        return f"<p>{html.escape(self.alt)}</p>{shown}"
+
+    def _wav(self, clip: Tensor) -> bytes:
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(1)  # a byte for each number, from 0 to 255: small, and as clear as a telephone
+            file.setframerate(self.rate)
+            file.writeframes((127.5 + 127.5 * clip.clamp(-1, 1)).round().to(torch.uint8).numpy().tobytes())
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": _told(self.alt, sounds=self.clips)}
 
 
 def show(
@@ -293,16 +330,24 @@ def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, capti
         seconds: of one round.
         caption: shown below, if given.
     """
-    images = [plot(frame, alt).image for frame in frames]
-    ends = Image.new("RGB", (images[0].width, 2 * images[0].height))
-    for place, image in enumerate((images[0], images[-1])):
-        ends.paste(image, (0, place * image.height))
-    colours = np.array(ends.quantize(FILM_COLOURS).getpalette()).reshape(-1, 3)
-    colours[colours.min(1) > ALMOST_WHITE] = 255  # the paper stays white
-    palette = Image.new("P", (1, 1))  # of all frames together, for a third of the size
-    palette.putpalette(colours.flatten().tolist())
-    thrifty = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    return Animation(thrifty, alt, seconds, caption)
+    return Animation(thrifty([plot(frame, alt).image for frame in frames]), alt, seconds, caption)
+
+
+def thrifty(frames: Sequence[Image.Image], colours: int = 32) -> list[Image.Image]:
+    """The frames of an animation with few colours, the same in all: about a third of the size.
+
+    Args:
+        frames: of one size. The colours are those of the first and the last.
+        colours: how many, at most 256.
+    """
+    ends = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
+    for place, frame in enumerate((frames[0], frames[-1])):
+        ends.paste(frame, (0, place * frame.height))
+    found = np.array(ends.quantize(colours).getpalette()).reshape(-1, 3)
+    found[found.min(1) > ALMOST_WHITE] = 255  # the paper stays white
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(found.flatten().tolist())
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def answer_wall(language: Language, drawings: Tensor, caption: str) -> Figure:

@@ -137,23 +137,28 @@ def gallery(lesson: str, folder: Path | None = None) -> Tensor | None:
     return torch.stack(strip.split(size, dim=2)) if strip.shape[2] % size == 0 else None
 
 
-def wall(models: Mapping[str, nn.Module], rng: torch.Generator, folder: Path | None = None) -> figures.Figure:
+def wall(models: Mapping[str, nn.Module | None], rng: torch.Generator, folder: Path | None = None) -> figures.Figure:
     """The gallery: what each model draws that the course ships, and below it what the student's code drew.
 
     Args:
-        models: the shipped model of each lesson that has a workshop.
+        models: the shipped model of each lesson that has a workshop; None where the course ships none.
         rng: the source of their captions and of z.
         folder: of the gallery.
     """
-    rows = {}
-    for lesson, model in models.items():
-        rows[f"{lesson}, the course's"] = model.sample(LANGUAGE.sample(SHOWN, rng), rng=rng)
-        if (yours := gallery(lesson, folder)) is not None:
-            rows[f"{lesson}, yours"] = yours
+    ours = {name: model for name, model in models.items() if model is not None}
+    drawn = {name: model.sample(LANGUAGE.sample(SHOWN, rng), rng=rng) for name, model in ours.items()}
+    kept = {name: pictures for name in models if (pictures := gallery(name, folder)) is not None}
+    rows = {
+        f"{name.replace('_', ' ')}, {whose}": row[name]
+        for name in models
+        for whose, row in (("the course's", drawn), ("yours", kept))
+        if name in row
+    }
     size = max(row.shape[-1] for row in rows.values())
     rows = {name: nn.functional.interpolate(row, size=size) for name, row in rows.items()}
-    kept = len(rows) - len(models)
-    return figures.show(rows, f"Dogs by the models of {len(models)} lessons, and by your code of {kept} of them")
+    empty = torch.ones(SHOWN, 3, size, size)  # places of a lesson that has kept fewer
+    rows = {name: torch.cat([row, empty[len(row) :]]) for name, row in rows.items()}
+    return figures.show(rows, f"Dogs by the models of {len(drawn)} lessons, and by your code of {len(kept)} of them")
 
 
 def _store(pictures: Tensor, file: Path) -> None:

@@ -215,6 +215,9 @@ def _output(output: NotebookNode, role: str, name: str, pictures: Path) -> Outpu
         del element["role"]  # a page does not change, so there is nothing to announce
     for number, image in enumerate(tree.find_all("img")):
         _to_file(image, f"{name}-{number}", pictures)
+    for number, still in enumerate(tree.find_all("source")):  # what is shown instead of an animation
+        (pictures / f"{name}-{number}-still.png").write_bytes(base64.b64decode(DATA.match(still["srcset"])[2]))
+        still["srcset"] = f"pictures/{name}-{number}-still.png"
     for element in tree.select("figure"):
         del element["style"]
     for fold in tree.select("details"):
@@ -222,7 +225,7 @@ def _output(output: NotebookNode, role: str, name: str, pictures: Path) -> Outpu
             fold["class"] = "animation"
     for table in tree.find_all("table"):
         table.wrap(tree.new_tag("div", attrs={"class": "table"}))
-    return Output("figure" if tree.find("img") else "other", str(tree))
+    return Output("figure" if tree.find(["img", "audio"]) else "other", str(tree))
 
 
 def _to_file(image, name: str, pictures: Path) -> None:

@@ -7,6 +7,7 @@ The pages are made from what the notebooks hold when they are committed; nothing
 
 import dataclasses
 import html
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 from publish import frames, slides
-from publish.lesson import BuildError, Formulas, Lesson, markdown, read
+from publish.lesson import PLACEHOLDER, BuildError, Formulas, Lesson, markdown, read
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = Path(__file__).parent / "assets"
@@ -108,6 +109,7 @@ class Site:
         documents = {name: self._document(path, formulas) for name, path in self._documents.items()}
         fill = formulas.rendered(self._packages)
         readme = documents["about"]
+        self._write_search(lessons, documents)
         start, cards = self._map(readme, lessons)
         self._write("index.html", "index.html.j2", fill, start=start, cards=cards, title=readme.title)
         for name, document in documents.items():
@@ -121,16 +123,53 @@ class Site:
                 headings=headings(lesson),
                 before=before,
                 after=after,
+                changes=changes(documents.get("changelog"), lesson),
                 title=lesson.title,
             )
             self._write(
                 f"slides/{lesson.name}.html",
                 "slides.html.j2",
-                lambda text: fill(text).replace('src="pictures/', 'src="../pictures/'),
+                lambda text: re.sub(r'src(set)?="pictures/', r'src\1="../pictures/', fill(text)),
                 lesson=lesson,
                 stacks=slides.cut(lesson),
                 title=lesson.title,
             )
+
+    def book(self) -> Path:
+        """Write one page with all lessons, to be printed; returns it."""
+        self._copy_assets()
+        formulas = Formulas()
+        lessons = [self._lesson(path, formulas) for path in self._notebooks]
+        about = self._document(self._documents["about"], formulas)
+        fill = formulas.rendered(self._packages)
+        for lesson in lessons:
+            for part in lesson.parts:
+                part.html = self._in_book(part.html, lesson.name)
+                for output in part.outputs:
+                    output.html = self._in_book(output.html, lesson.name)
+        start, _ = self._map(about, lessons)
+        for file in (self._folder / "pictures").glob("*.png"):
+            with Image.open(file) as picture:  # the first frame of an animation is its still
+                if getattr(picture, "n_frames", 1) > 1:
+                    picture.convert("RGB").save(file)
+        self._write("book.html", "book.html.j2", fill, start=start, lessons=lessons, title=about.title)
+        return self._folder / "book.html"
+
+    def _in_book(self, text: str, name: str) -> str:
+        """A piece of a lesson whose names, and the links to them, are told from those of the other lessons."""
+        tree = BeautifulSoup(text, "html.parser")
+        for element in tree.find_all(id=True):
+            element["id"] = f"{name}-{element['id']}"
+        for link in tree.find_all("a", href=True):
+            url = urlsplit(link["href"])
+            target = name if not url.path else url.path.removesuffix(".html")
+            if url.scheme:
+                continue
+            if f"{target}.html" in self._pages.values() and target not in self._documents:
+                link["href"] = f"#{target}-{url.fragment}" if url.fragment else f"#{target}"
+            else:
+                link.unwrap()
+        return str(tree)
 
     def _copy_assets(self) -> None:
         for name in ("pictures", "slides"):
@@ -206,10 +245,21 @@ class Site:
         for lesson in lessons:
             row = rows.get(f"{lesson.name}.html")
             picture = row.find("img") if row else None
-            question = row.find_all("td")[-1].decode_contents() if row else html.escape(lesson.promise)
+            question = row.find_all("td")[2].decode_contents() if row else html.escape(lesson.promise)
             cards.append(Card(lesson, str(picture or ""), question))
         start = [element for element in tree.find("h2").previous_siblings if isinstance(element, Tag)]
         return "".join(str(element) for element in reversed(start) if element.name != "h1"), cards
+
+    def _write_search(self, lessons: list[Lesson], documents: dict[str, "Document"]) -> None:
+        """Every section of the course as a script, since a page on a USB stick may not fetch data."""
+        texts = [
+            (lesson.name, lesson.title, "".join(p.html for p in lesson.parts if p.role == "text")) for lesson in lessons
+        ]
+        texts += [(name, document.title, document.html) for name, document in documents.items()]
+        found = [section for text in texts for section in sections(*text)]
+        (self._folder / "search.js").write_text(
+            f"window.COURSE = {json.dumps(found, ensure_ascii=False)};\n", encoding="utf-8"
+        )
 
     def _write(self, page: str, template: str, fill: Callable[[str], str], **values) -> None:
         values |= {"documents": self._documents, "page": page}
@@ -225,6 +275,33 @@ class Document:
     html: str
 
 
+def changes(changelog: Document | None, lesson: Lesson) -> list[tuple[str, str]]:
+    """What changed in a lesson, newest first: the version, and each entry that begins with a link to it."""
+    found, version = [], ""
+    for element in BeautifulSoup(changelog.html, "html.parser").find_all(["h2", "li"]) if changelog else ():
+        if element.name == "h2":
+            version = element.get_text()
+            continue
+        first = element.find("a", recursive=False)
+        if first and first["href"] == f"{lesson.name}.html" and element.contents[0] is first:
+            first.extract()
+            found.append((version, element.decode_contents().lstrip(": ")))
+    return found
+
+
+def sections(name: str, title: str, text: str) -> list[dict[str, str]]:
+    """What a search looks through: the words under each heading of a page, and the address of the heading."""
+    found = []
+    for element in BeautifulSoup(text, "html.parser").find_all(True, recursive=False):
+        words = " ".join(PLACEHOLDER.sub(" ", element.get_text(" ")).split())
+        if element.name in ("h1", "h2", "h3") or not found:
+            address = f"{name}.html" + (f"#{element['id']}" if element.name in ("h2", "h3") else "")
+            found.append({"page": address, "title": title, "heading": words, "text": ""})
+        else:
+            found[-1]["text"] += f" {words}"
+    return found
+
+
 def headings(lesson: Lesson) -> list[tuple[str, str]]:
     """The headings of a lesson under its title: what an address calls them, and their text."""
     return [heading for part in lesson.parts if part.role == "text" for heading in HEADING.findall(part.html)]
@@ -232,7 +309,7 @@ def headings(lesson: Lesson) -> list[tuple[str, str]]:
 
 def documents() -> dict[str, Path]:
     """The Markdown files of the repository that are pages of the site, by the name of the page."""
-    found = {path.stem.lower(): path for path in sorted(ROOT.glob("*.md"))}
+    found = {path.stem.lower(): path for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]}
     return {"about": found.pop("readme"), **found, "data": ROOT / "data" / "README.md"}
 
 

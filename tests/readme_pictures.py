@@ -1,4 +1,4 @@
-"""Draws the pictures of the README into ``data/pictures``: ``python -m tests.readme_pictures``."""
+"""Draws the pictures of the README and of docs/ into ``data/pictures``: ``python -m tests.readme_pictures``."""
 
 import math
 from pathlib import Path
@@ -13,13 +13,29 @@ from helpers.homework import data
 from helpers.pictures import to_float
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
+LAYERS = {  # of helpers, from the top: what each is for, and its modules, which import from their own layer and below
+    "what a lesson and its reader use": (
+        "checks",
+        "diagrams",
+        "quiz",
+        "widgets",
+        "workshop",
+        "install",
+        "lab",
+        "server",
+        "doctor",
+    ),
+    "experiments that take long": ("comparison", "parts", "plugged_in", "challenge", "challenger", "homework"),
+    "tools": ("training", "judge", "checkpoints", "figures", "boxes", "progress", "tables"),
+    "networks": ("layers", "unet", "models"),
+    "worlds": ("captions", "dogs", "faces", "voice", "pictures", "palette"),
+}
 
 
 def draw_all() -> None:
-    """A crowd of dogs, the wall of answers for one caption, and a picture for each notebook after the first."""
+    """The pictures of the README: dogs that emerge from noise, and one for each notebook after the first."""
     rng = torch.Generator().manual_seed(3)
-    crowd = dogs.draw(dogs.sample_scenes(24, rng), 104)
-    _store(figures.crowd(crowd, alt="dogs", pixels=104).image, "dogs.png")
+    emerge(torch.Generator().manual_seed(3))
     wall = dogs.draw(dogs.answers("a running dog", rng), 24)
     _store(figures.answer_wall(dogs.LANGUAGE, wall, "a white running dog").image, "wall.png")
     draw_by_pixel(torch.Generator().manual_seed(4))
@@ -33,6 +49,18 @@ def draw_all() -> None:
     move_and_blur(torch.Generator().manual_seed(10))
     walk_through_latents(torch.Generator().manual_seed(11))
     mirror_faces()
+    show_the_layers()
+
+
+def emerge(rng: torch.Generator) -> None:
+    """Notebook 11: twenty-four dogs on their way from noise, as an animation that ends, and begins, with the dogs."""
+    model = checkpoints.load("latent_diffusion")
+    captions = dogs.LANGUAGE.sample(24, rng)
+    way = [model.outside(x, captions) for x, _ in model.trajectory(captions, rng=rng, steps=20, guidance=2)]
+    frames = [figures.crowd(drawn, alt="dogs", pixels=96).image for drawn in way[::2] + way[-1:]]
+    each = [250] * (len(frames) - 1) + [4000]
+    options = {"save_all": True, "append_images": frames, "default_image": True, "duration": each, "loop": 0}
+    frames[-1].save(FOLDER / "dogs.png", **options)
 
 
 def draw_by_pixel(rng: torch.Generator) -> None:
@@ -154,6 +182,22 @@ def mirror_faces() -> None:
     """Notebook 12: cartoon faces that look either way."""
     found = data.load(size=64, n=14)
     _store(figures.crowd(to_float(found.pictures), alt="faces", columns=7, pixels=64).image, "faces.png")
+
+
+def show_the_layers() -> None:
+    """docs/architecture.md: the layers of helpers below the notebooks, and the way that imports point."""
+    rows = {"on top of helpers": ("notebooks/", "publish/", "tests/")} | LAYERS
+    figure, axis = plt.subplots(figsize=(9, 4.2))
+    for row, (what, modules) in enumerate(rows.items()):
+        colour = "#dddddd" if row == 0 else f"C{row - 1}"
+        axis.barh(-row, 1, left=0, height=0.8, color=colour, alpha=0.25, edgecolor="black")
+        axis.text(0.015, -row + 0.17, what, va="center", weight="bold")
+        axis.text(0.015, -row - 0.17, "    ".join(modules), va="center")
+    axis.annotate("", (1.04, -len(rows) + 0.7), (1.04, 0.3), arrowprops={"arrowstyle": "-|>", "linewidth": 2})
+    axis.text(1.055, -(len(rows) - 1) / 2, "imports", rotation=-90, va="center")
+    axis.set(xlim=(-0.01, 1.1), ylim=(-len(rows) + 0.5, 0.5))
+    axis.axis("off")
+    _store(figures.plot(figure, alt="layers").image, "layers.png")
 
 
 def _store(image: Image.Image, name: str) -> None:

@@ -182,19 +182,19 @@ def test_a_contestant_that_was_not_measured_is_left_out():
 
 
 def test_the_report_draws_writes_and_prints(tmp_path, capsys):
-    file, picture, readme = tmp_path / "results.json", tmp_path / "peers.png", tmp_path / "README.md"
+    file, picture, document = tmp_path / "results.json", tmp_path / "peers.png", tmp_path / "performance.md"
     table.add(row("flow", 10, [(10, 400.0)]), file)
     table.add(row("normflows", 240, [(40, 400.0), (240, 200.0)]), file)
-    readme.write_text(f"Before. {report.MARKS[0]} old {report.MARKS[1]} After.\n", encoding="utf-8")
-    report.write(file, picture, readme)
+    document.write_text(f"Before. {report.MARKS[0]} old {report.MARKS[1]} After.\n", encoding="utf-8")
+    report.write(file, picture, document)
     assert Image.open(picture).width > 200
     section = report.section(table.load(file))
     assert section.startswith("a machine, 2 cores, torch 2.9.0, 2026-01-01:\n")
     assert "|  | normflows |" in section
     expected = f"Before. {report.MARKS[0]}\n{section}\n{report.MARKS[1]} After.\n"
-    assert readme.read_text(encoding="utf-8") == expected
+    assert document.read_text(encoding="utf-8") == expected
     assert CONTESTANTS["normflows"].settings in capsys.readouterr().out
 
 
-def test_the_readme_holds_the_table():
-    assert report.section(table.load()) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_document_holds_the_table():
+    assert report.section(table.load()) in report.DOCUMENT.read_text(encoding="utf-8")

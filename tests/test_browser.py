@@ -18,19 +18,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from helpers import quiz
+from publish.chromium import BROWSER, FLAGS
 
 ROOT = Path(__file__).parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-FLAGS = [
-    "--no-sandbox",  # a root user, as in a container, has no other way
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 STDERR = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']"
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")

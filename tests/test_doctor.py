@@ -6,7 +6,11 @@ import webbrowser
 import pytest
 
 from helpers import doctor
+from publish.lesson import slug
+from tests.test_notebooks import rendered
 
+TROUBLESHOOTING = rendered((doctor.ROOT / doctor.TROUBLESHOOTING).read_text(encoding="utf-8"))
+SECTIONS = {slug(heading.get_text()) for heading in TROUBLESHOOTING.find_all("h3")}
 INSTALLED = {"a": "2.14.1+cpu", "b": "10.0rc1", "c-d": "3"}
 
 
@@ -38,6 +42,8 @@ def test_what_is_wrong_is_named_with_what_to_do(finding, found, advice):
     assert advice in report.verdict
     assert "<td>✗</td>" in report._repr_html_()
     assert repr(report).count("NO ") == 1
+    assert f"docs/troubleshooting.md#{finding.section}" in report.verdict
+    assert finding.section in SECTIONS
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,9 @@ def test_without_the_packages_nothing_else_is_asked(monkeypatch):
     monkeypatch.setattr(doctor, "lowest_versions", lambda: {"absent-package": "1"})
     report = doctor.examine()
     assert [finding.name for finding in report.findings] == ["Python", "packages"]
-    assert report.verdict == "Not quite ready: Install them again with `python helpers/install.py`."
+    assert report.verdict.startswith(
+        "Not quite ready: Install them again with `python helpers/install.py`. More in docs/"
+    )
 
 
 def test_this_machine_is_examined():
@@ -95,4 +103,5 @@ def test_this_machine_is_examined():
     assert {"Python", "packages", "cores", "memory", "free disk", "GPU", "browser"} <= looked_at.keys()
     assert looked_at["packages"].fine, looked_at["packages"].found
     assert all(finding.advice or finding.fine for finding in report.findings)
+    assert {finding.section for finding in report.findings if finding.section} | {doctor.CARD} <= SECTIONS
     assert doctor.lowest_versions()["torch"] == "2.9"

@@ -50,50 +50,115 @@ WRONG_ANSWERS = [
         "import math\ndef bits_left_open(c): return math.log2(192 / len(dogs.LANGUAGE.answers(c)))",
         "that is what the caption names",
     ),
-    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Count the rows"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return 7.58", "Which attributes are open"),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c", "should be a number"),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return c.bits", "AttributeError"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.median(0).values", "the median"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p[0]", "one of the right answers"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.sum(0)", "sum of all"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean()", "not over the pixels"),
     (
         "01_one_to_many",
-        "exercise-best-picture",
-        "def best_single_picture(p): return p.mean((2, 3))",
-        "not over the pixels",
-    ),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return p.mean(1)", "one picture has"),
-    ("01_one_to_many", "exercise-best-picture", "def best_single_picture(p): return 0 * p[0]", "slope zero"),
-    (
-        "01_one_to_many",
-        "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).sum()",
-        "absolute values",
+        "exercise-bits",
+        "def bits_left_open(c):\n"
+        "    named = dogs.LANGUAGE.parse(c)\n"
+        "    return sum(math.log2(len(v)) for k, v in dogs.LANGUAGE.nameable.items() if k not in named)",
+        "no caption names the skyline",
     ),
     (
         "01_one_to_many",
-        "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().sum()",
-        "twice too large",
+        "exercise-bits",
+        "def bits_left_open(c):\n"
+        "    named = dogs.LANGUAGE.parse(c)\n"
+        "    return math.prod(math.log2(len(v)) for k, v in dogs.LANGUAGE.attributes.items() if k not in named)",
+        "bits add up",
+    ),
+    ("01_one_to_many", "exercise-split-error", "def split_error(g, p): return (p - g).square().mean()", "two numbers"),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return p.var(0), (g - p.mean(0)) ** 2",
+        "one number",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return p.var(0).mean(), (g - p.mean(0)).square().mean()",
+        "divides by n - 1",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean()).square().mean(), (g - p.mean()).square().mean()",
+        "over dimension 0 only",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (g - p.mean(0)).square().mean(), (p - p.mean(0)).square().mean()",
+        "wrong order",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - g).square().mean(), (g - p.mean(0)).square().mean()",
+        "does not depend on the guess",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().sum() / len(p), (g - p.mean(0)).square().sum()",
+        "average, do not sum",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().mean(), (g - p.mean(0)).abs().mean()",
+        "without its square",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-split-error",
+        "def split_error(g, p): return (p - p.mean(0)).square().mean(), (g - p.mean(0)).square().mean() / 2",
+        "and its error",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().max()",
-        "largest difference",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).sum()",
+        "cancel",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).abs().mean()",
-        "averaged over the places",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().sum()",
+        "counts everything twice",
     ),
     (
         "01_one_to_many",
         "exercise-total-variation",
-        "def total_variation(p, q): return (p - q).square().sum() ** 0.5",
-        "it should be",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().mean()",
+        "average over the answers",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).abs().sum() / 2",
+        "must change as well",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (S(s, r) - 1 / len(r)).square().sum() ** 0.5",
+        "it should be 0.750",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return (1 / len(r) - S(s, r)).abs().max()",
+        "every answer counts",
+    ),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r): return 1 - (1 / len(r) - S(s, r)).clamp(min=0).sum()",
+        "that is the coverage",
     ),
     (
         "02_pixel_by_pixel",
@@ -441,7 +506,12 @@ WRONG_ANSWERS = [
         "evenly spread",
     ),
     ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data, 1 - z)", "turned round"),
+    (
+        "04_random_vector",
+        "exercise-bend",
+        "def bend(z, data): return torch.quantile(data, 1 - z)",
+        "turned round",
+    ),
     (
         "04_random_vector",
         "exercise-bend",
@@ -625,76 +695,324 @@ WRONG_ANSWERS = [
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return log_deviation.sum(1)",
-        "the sign is turned",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess): return x",
+        "two tensors are wanted",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.mean(1)",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x[:, moves])\n    return x, -s.sum(1)",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x)\n    return x, -s.sum(1)",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n    m, s = guess(x[:, :2])\n    return x.clone(), -s.sum(1)",
+        "something else than the numbers that stay",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess): return x.clone(), x.sum(1)",
+        "you never ask guess",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    x[:, moves] = (x[:, moves] - m).detach()\n"
+        "    return x, -s.sum(1)",
+        "begin with y = x.clone()",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    return SURPRISE(x[:, moves], m, s), -s.sum(1)",
+        "the shape of x",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "def coupling_forward(x, stays, moves, guess):\n"
+        "    m, s = guess(x[:, stays])\n"
+        "    return torch.cat([x[:, stays], SURPRISE(x[:, moves], m, s)], 1), -s.sum(1)",
+        "come out as they went in",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x * s.exp() + m)",
+        "the way back",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x - m) * s.exp())",
+        "divide by it",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x / s.exp() - m)",
+        "subtract first",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x - m) / s)",
+        "by the logarithm of the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: x - m)",
+        "now divide by the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: (x + m) / s.exp())",
+        "and log deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(lambda x, m, s: SURPRISE(x, m, s).detach())",
+        "no gradient comes back from y",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: s.sum(1))",
+        "the sign of log_det is turned",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.mean(1))",
         "not their mean",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.sum()",
-        "for the whole batch",
-    ),
-    (
-        "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s)",
         "its logarithm is a sum",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.exp().sum(1)",
-        "logarithms of the deviations already",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum())",
+        "for the whole batch",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return (-log_deviation.sum(1)).exp()",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1, keepdim=True))",
+        "the shape (4,)",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: (-s.sum(1)).exp())",
         "the determinant itself",
     ),
     (
         "06_flow",
-        "exercise-coupling",
-        "def coupling_log_det(log_deviation): return -log_deviation.abs().sum(1)",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.exp().sum(1))",
+        "is a logarithm already",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.abs().sum(1))",
         "may cancel",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return torch.linalg.slogdet(w).logabsdet",
-        "for a single pixel",
-    ),
-    ("06_flow", "exercise-conv", "def conv1x1_log_det(w, a, b): return a * b * torch.linalg.det(w).log()", "negative"),
-    (
-        "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return (a + b) * torch.linalg.slogdet(w).logabsdet",
-        "height times width",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1) - m.sum(1))",
+        "log_det is",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return -a * b * torch.linalg.slogdet(w).logabsdet",
-        "the sign is turned",
+        "workshop-coupling-forward",
+        "coupling_forward = forwards(SURPRISE, lambda m, s: -s.sum(1).detach())",
+        "no gradient comes back from log_det",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return a * b * torch.linalg.det(w).abs()",
-        "not its logarithm",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess): return y.clone()",
+        "you never ask guess",
     ),
     (
         "06_flow",
-        "exercise-conv",
-        "def conv1x1_log_det(w, a, b): return 3 * a * b * torch.linalg.slogdet(w).logabsdet",
-        "count the pixels only",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, moves])\n    return y",
+        "and of nothing else",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, 3:])\n    return y",
+        "something else than the numbers that stay",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n    m, s = guess(y[:, stays])\n    return y, s.sum(1)",
+        "only x is wanted",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    y[:, moves] = y[:, moves].detach() + 1\n"
+        "    return y",
+        "begin with x = y.clone()",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    return y[:, moves] * s.exp() + m",
+        "the shape of y",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "def coupling_inverse(y, stays, moves, guess):\n"
+        "    m, s = guess(y[:, stays])\n"
+        "    return torch.cat([y[:, stays], y[:, moves] * s.exp() + m], 1)",
+        "come out as they went in",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: (y - m) / s.exp())",
+        "forwards once more",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: (y + m) * s.exp())",
+        "undo the last thing first",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y / s.exp() + m)",
+        "so on the way back multiply",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s.exp() - m)",
+        "so on the way back add it",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s + m)",
+        "by the logarithm of the deviation",
+    ),
+    (
+        "06_flow",
+        "workshop-coupling-inverse",
+        "coupling_inverse = backwards(lambda y, m, s: y * s.exp())",
+        "the first number that moves should become",
+    ),
+    ("06_flow", "workshop-log-density", "def log_density(z, log_det): return DENSITY(z, 0 * log_det)", "Add log_det"),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, -log_det)",
+        "the sign of log_det is turned",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return -z.square().sum(1) / 2 + log_det",
+        "log(2 pi) is missing",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return log_det - (z.square().sum(1) + math.log(2 * math.pi)) / 2",
+        "not once for all",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, -log_det) + DENSITY(z, 2 * log_det)",
+        "minus one half",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return -DENSITY(z, -log_det)",
+        "a z far from 0 is unlikely",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, 5 * log_det)",
+        "add it once, after the sum",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, 0 * log_det) / 5 + log_det",
+        "they are not averaged",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).exp()",
+        "its logarithm is wanted",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).mean()",
+        "for the whole batch",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return log_det[:, None] - (z.square() + math.log(2 * math.pi)) / 2",
+        "add their logarithms",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det)[:, None]",
+        "one number for each of the 4 vectors",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det) + 1",
+        "nats, and you give",
+    ),
+    (
+        "06_flow",
+        "workshop-log-density",
+        "def log_density(z, log_det): return DENSITY(z, log_det).detach()",
+        "no gradient comes back",
     ),
     (
         "06_flow",
@@ -976,13 +1294,13 @@ WRONG_ANSWERS = [
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return ~(cost[:, None] <= cost[None]).all(2).any(0)",
-        "you leave nobody",
+        "you keep none",
     ),
     (
         "09_comparison",
         "exercise-pareto",
         "def pareto_front(cost): return (cost == cost.amin(0)).any(1)",
-        "first in one thing",
+        "first in nothing",
     ),
     (
         "09_comparison",
@@ -1058,7 +1376,7 @@ WRONG_ANSWERS = [
         "10_gan_as_plug_in",
         "exercise-step-back",
         "def step_back(x, p, now, before, noise): return ddpm(x, p, now, before)[0] + noise",
-        "all the noise of a normal draw",
+        "noise of variance 1",
     ),
     (
         "10_gan_as_plug_in",
@@ -1144,7 +1462,7 @@ WRONG_ANSWERS = [
         "11_latent_diffusion",
         "exercise-words",
         "def mean_over_words(h, empty): return h.masked_fill(empty[..., None], 0).sum(1)",
-        "speak louder",
+        "count for more",
     ),
     (
         "11_latent_diffusion",
@@ -1188,7 +1506,7 @@ WRONG_ANSWERS = [
         "12_homework_6",
         "exercise-mirror",
         "def mirror(x, u): return torch.where((u < 0.5)[:, None, None, None], x.flip(-2), x)",
-        "on their heads",
+        "upside down",
     ),
     (
         "12_homework_6",
@@ -1215,6 +1533,14 @@ RIGHT_ANSWERS = [
         "def next_token_loss(m, t, c): return nats(m, t).masked_fill(~c[:, 1:], 0).sum(1)",
     ),
     ("02_pixel_by_pixel", "workshop-cache", "class Cache(Keeps):\n    def append(self, k, v): return self.keep(k, v)"),
+    ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return math.log2(len(dogs.LANGUAGE.answers(c)))"),
+    (
+        "01_one_to_many",
+        "exercise-total-variation",
+        "def total_variation(s, r):\n"
+        "    rows, right = [*map(tuple, s.tolist())], [*map(tuple, r.tolist())]\n"
+        "    return 1 - sum(min(rows.count(row) / len(rows), 1 / len(right)) for row in right)",
+    ),
     (
         "04_random_vector",
         "exercise-bend",
@@ -1264,6 +1590,29 @@ def jump(x, alpha_bar, rng):
     return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
 from helpers.models.vae import log_likelihood as RIGHT
+from helpers.models.flow import log_density as DENSITY
+
+def SURPRISE(x, m, s):
+    return (x - m) / s.exp()
+
+def forwards(moved, log_det=lambda m, s: -s.sum(1)):
+    def coupling_forward(x, stays, moves, guess):
+        m, s = guess(x[:, stays])
+        y = x.clone()
+        y[:, moves] = moved(x[:, moves], m, s)
+        return y, log_det(m, s)
+    return coupling_forward
+
+def backwards(moved):
+    def coupling_inverse(y, stays, moves, guess):
+        m, s = guess(y[:, stays])
+        x = y.clone()
+        x[:, moves] = moved(y[:, moves], m, s)
+        return x
+    return coupling_inverse
+
+def S(seen, right):
+    return (seen[:, None] == right).all(2).float().mean(0)
 
 def attend(q, k, v, h, mask=True, scale=None, first=1, bar=-torch.inf, past=False, axis=-1, merge=True, square=True):
     q, k, v = (x.unflatten(-1, (h, -1)).transpose(1, 2) for x in (q, k, v))

@@ -3,12 +3,15 @@
 import base64
 import io
 import itertools
+import math
 import re
 import timeit
+import wave
 
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -174,7 +177,9 @@ def test_an_animation_moves_without_a_kernel_and_can_be_folded_away():
     assert page.startswith("<details open><summary>")
     assert 'alt="red, green, blue"' in page
     still, png = (Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall('base64,([^"]+)', page))
-    assert re.search('<picture><source media="\\(prefers-reduced-motion: reduce\\)"[^>]+><img[^>]+></picture>', page)
+    assert re.search(
+        '<picture><source media="\\(prefers-reduced-motion: reduce\\), print"[^>]+><img[^>]+></picture>', page
+    )
     assert (getattr(still, "n_frames", 1), still.convert("RGB").getpixel((4, 4))) == (1, (0, 0, 255))
     assert png.default_image
     assert png.n_frames == 4  # the still picture for those who see no animation, then three frames
@@ -200,6 +205,25 @@ def test_a_film_draws_one_figure_after_the_other_and_keeps_their_colours():
     assert [sum(abs(a - b) for a, b in zip(p, (11, 106, 11), strict=True)) < 12 for p in pixels] == [False, True, True]
     assert all(frame.convert("RGB").getpixel((0, 0)) == (255, 255, 255) for frame in film.frames)
     assert len(film.html()) < 30_000
+
+
+def test_sounds_carry_their_players_and_their_words():
+    tone = torch.sin(torch.arange(800) * 2 * math.pi * 440 / 8000)
+    sounds = figures.Sounds({"a tone": tone, 'a "loud" one': 3 * tone}, rate=8000, alt="A tone, twice")
+    shown = sounds._repr_mimebundle_()
+    assert shown["text/plain"] == 'A tone, twice. Sounds: a tone; a "loud" one'
+    players = BeautifulSoup(shown["text/html"], "html.parser").find_all("audio")
+    assert [player["aria-label"] for player in players] == ["a tone", 'a "loud" one']
+    assert all(player.has_attr("controls") and not player.has_attr("autoplay") for player in players)
+    for player, true in zip(players, (tone, (3 * tone).clamp(-1, 1)), strict=True):
+        kind, _, content = player["src"].partition("base64,")
+        with wave.open(io.BytesIO(base64.b64decode(content))) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (8000, 1, 800)
+            heard = torch.frombuffer(bytearray(file.readframes(800)), dtype=torch.uint8) / 127.5 - 1
+        assert kind == "data:audio/wav;"
+        assert torch.allclose(heard, true, atol=1 / 127)
+    with pytest.raises(ValueError, match="what there is to hear"):
+        figures.Sounds({"a tone": tone}, 8000, " ")
 
 
 def test_colour_bars_tell_the_entropy():

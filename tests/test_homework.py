@@ -217,6 +217,31 @@ def test_half_precision_computes_nearly_the_same(faces, tmp_path):
     assert not torch.equal(whole, half)
 
 
+def test_a_scaled_loss_moves_the_weights_as_far_and_an_overflow_does_not():
+    def moved(scale, gradient):
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = torch.optim.SGD([weight], lr=0.5)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale) if scale else None
+        loss = (weight * gradient).sum()
+        (scaler.scale(loss) if scaler else loss).backward()
+        run._step([optimizer], scaler)
+        assert weight.grad is None
+        return weight.detach(), scaler
+
+    small = torch.tensor([1e-3, 2e-3, 0.0])
+    assert torch.allclose(moved(1024.0, small)[0], moved(None, small)[0])
+    assert not torch.equal(moved(None, small)[0], torch.ones(3))
+    weight, scaler = moved(1024.0, torch.tensor([1.0, torch.inf, 0.0]))
+    assert torch.equal(weight, torch.ones(3))
+    assert scaler.get_scale() < 1024
+
+
+def test_sixteen_bits_of_old_gpus_need_one(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "device", lambda: torch.device("cpu"))
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        run.train(TINY, faces, tmp_path, precision="fp16", progress=False)
+
+
 def call(*arguments, **environment):
     """What a Python of its own prints."""
     variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())} | environment

@@ -512,7 +512,7 @@ def test_the_second_of_two_vaes_is_given_draws_from_the_vectors_of_its_captions(
 def test_the_third_move_of_a_flow_begins_with_the_scale_of_what_it_is_given(monkeypatch):
     stage, model = dataclasses.replace(checkpoints.RECIPES["flow"].stages[1], encoded=300), flow(16)
     fitted = {}
-    monkeypatch.setattr(model.second, "initialise", lambda vectors, captions: fitted.update(n=vectors, c=captions))
+    monkeypatch.setattr(checkpoints, "initialise", lambda flow, vectors, captions: fitted.update(n=vectors, c=captions))
     learner, loss = stage.begin(model, 16, rng())
     pictures = dogs.draw(dogs.sample_scenes(fitted["c"], rng()), 16)
     assert fitted["n"].shape == (300, 16) == model.vectors(pictures, fitted["c"], rng()).shape

@@ -17,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.readme_pictures import LAYERS
 from tests.test_notebooks import NOTEBOOKS, ROOT, code_cells, python, read
 
 HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
@@ -146,6 +147,18 @@ def graph():
 
 def test_imports_point_one_way(graph):
     assert wrong_imports(graph) == []
+
+
+def test_the_picture_of_the_layers_is_true(graph):
+    height = {module: -row for row, modules in enumerate(LAYERS.values()) for module in modules}
+    assert sorted(height) == sorted({layer(module) for module in graph} - {""})
+    upwards = [
+        f"{module} imports {target}"
+        for module, targets in graph.items()
+        for target in targets
+        if layer(module) and layer(target) in height and height[layer(module)] < height[layer(target)]
+    ]
+    assert not upwards
 
 
 def test_imports_make_no_circle(graph):
@@ -289,7 +302,12 @@ TURNS = re.compile(  # of another language, or of another century, each with wha
 def texts() -> dict[str, str]:
     """Everything that somebody reads: prose, code and outputs of notebooks, Markdown, Python."""
     folders = (ROOT / name for name in ("helpers", "publish", "tests"))
-    files = [*ROOT.glob("*.md"), ROOT / "data" / "README.md", *(path for f in folders for path in f.rglob("*.py"))]
+    files = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        ROOT / "data" / "README.md",
+        *(path for f in folders for path in f.rglob("*.py")),
+    ]
     found = {name_of(path): path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
     for path in NOTEBOOKS:
         nb = read(path)

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,12 +22,12 @@ from playwright.sync_api import expect, sync_playwright
 from helpers import figures
 from helpers.widgets import Explorer
 from publish import frames, slides
-from publish.lesson import BuildError, Formulas, Output, markdown, slug
+from publish.chromium import BROWSER, FLAGS
+from publish.lesson import BuildError, Formulas, Lesson, Output, markdown, slug
 from publish.lesson import read as read_lesson
-from publish.site import PACKAGES, build, documents, fetch_packages
+from publish.site import PACKAGES, Document, build, changes, documents, fetch_packages, sections
 from tests.execute import execute
-from tests.test_browser import BROWSER, FLAGS
-from tests.test_notebooks import NOTEBOOKS, code_cells, markdown_cells, read, rendered, tags
+from tests.test_notebooks import NOTEBOOKS, ROOT, code_cells, markdown_cells, read, rendered, tags
 
 LESSONS = [f"{path.stem}.html" for path in NOTEBOOKS]
 SLIDES = [f"slides/{name}" for name in LESSONS]
@@ -266,6 +268,15 @@ def test_a_definition_is_shown_without_what_is_done_with_it(tmp_path):
     assert BeautifulSoup(code.html, "html.parser").get_text() == "@cache\ndef double(x):\n    return 2 * x"
 
 
+def test_sounds_are_heard_on_the_page_and_on_slides(tmp_path):
+    sounds = figures.Sounds({"a < b": torch.zeros(80)}, rate=8000, alt="Silence").html()
+    ((_, heard),) = cut(tmp_path, "# 1. X", ("listen()", sounds), "Listen.")
+    page = BeautifulSoup(heard.html, "html.parser")
+    assert page.audio["src"] == BeautifulSoup(sounds, "html.parser").audio["src"]
+    assert page.audio["aria-label"] == page.figcaption.get_text() == "a < b"
+    assert "Listen." in page.get_text()
+
+
 # ---- Widgets ----
 
 
@@ -381,6 +392,83 @@ def test_a_page_opens_without_a_network(name, site, offline):
     offline.set_viewport_size({"width": 400, "height": 800})
     assert offline.evaluate("document.documentElement.scrollWidth") <= 400, "on a phone it is wider than the screen"
     assert offline.complaints == []
+
+
+@no_npm
+@no_browser
+@pytest.mark.parametrize("name", ["index.html", "judge.html", LESSONS[5]])
+def test_a_page_can_be_read_in_the_dark(name, site, offline):
+    offline.emulate_media(color_scheme="dark")
+    offline.goto((site / name).as_uri())
+    ground = offline.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", ground))) < 60
+    assert accessibility_complaints(offline) == []
+
+
+@no_npm
+@no_browser
+def test_a_search_leads_to_the_section(site, offline):
+    offline.goto((site / "judge.html").as_uri())
+    offline.get_by_role("searchbox").fill("Fréchet distance <b>")
+    expect(offline.get_by_role("status")).to_have_text("0 sections")
+    offline.get_by_role("searchbox").fill("posterior COLLAPSE")
+    expect(offline.locator(".found li")).not_to_have_count(0)
+    assert "posterior" in offline.locator(".found mark").first.inner_text().lower()
+    assert accessibility_complaints(offline) == []
+    offline.locator(".found a", has_text="Numbers that fall silent").click()
+    assert offline.url.endswith("05_vae.html#numbers-that-fall-silent")
+    expect(offline.locator(".contents [aria-current]")).to_have_text("Numbers that fall silent")
+    offline.get_by_role("searchbox").fill("後驗塌縮")
+    expect(offline.locator(".found a").first).to_be_visible()
+    offline.keyboard.press("Escape")
+    expect(offline.locator(".found")).to_be_hidden()
+    assert offline.complaints == []
+
+
+@no_npm
+@no_browser
+def test_code_can_be_copied(site, chromium):
+    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((site / LESSONS[5]).as_uri())
+    page.get_by_role("button", name="Copy").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") in page.locator("pre.code").all_text_contents()
+    context.close()
+
+
+def test_a_search_knows_the_words_under_each_heading():
+    page = '<h1 id="a">A</h1><p>one</p><h2 id="b-c">B <b>c</b></h2><p>two \ue0003\ue001 three</p><ul><li>four</li></ul>'
+    assert sections("05_x", "A", page) == [
+        {"page": "05_x.html", "title": "A", "heading": "A", "text": " one"},
+        {"page": "05_x.html#b-c", "title": "A", "heading": "B c", "text": " two three four"},
+    ]
+
+
+def test_what_changed_in_a_lesson_is_found():
+    text = (
+        '<h2>2</h2><ul><li><a href="05_x.html">5</a>: a <b>film</b>.</li><li>See <a href="05_x.html">5</a>.</li></ul>'
+        '<h2>1</h2><ul><li><a href="06_y.html">6</a>: no.</li><li><a href="05_x.html">5</a>: new.</li></ul>'
+    )
+    lesson = Lesson("05_x", "X", "", None, [])
+    assert changes(Document("What changed", text), lesson) == [("2", "a <b>film</b>."), ("1", "new.")]
+    assert changes(None, lesson) == []
+
+
+@no_npm
+@no_browser
+def test_a_book_is_printed(tmp_path, site):
+    print_two = (
+        "import sys; from pathlib import Path; from publish import book; file, *lessons = map(Path, sys.argv[1:]); "
+        "book.build(file, lessons)"
+    )
+    command = [sys.executable, "-c", print_two, str(tmp_path / "book.pdf"), *map(str, NOTEBOOKS[:2])]
+    subprocess.run(command, cwd=ROOT, check=True)  # the browser of the other tests is in this process
+    content = (tmp_path / "book.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 10
+    assert b"/StructTreeRoot" in content  # a reader's tools find headings and pictures
 
 
 @no_npm

@@ -152,3 +152,16 @@ def test_the_wall_hangs_a_students_pictures_below_the_courses(tmp_path):
     assert "vae, yours" not in bare.alt
     assert hung.alt.index("vae, the course's") < hung.alt.index("vae, yours") < hung.alt.index("flow, the course's")
     assert hung.image.height > 1.4 * bare.image.height
+
+
+def test_a_lesson_without_a_shipped_model_hangs_what_the_student_drew_or_nothing(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    models = {"vae": Grey(), "random_vector": None, "pixel_independence": None}
+    bare = workshop.wall(models, rng, tmp_path)
+    workshop.step(yours, doubled, double)
+    workshop.keep("random_vector", torch.rand(3, 3, 16, 16), ["a dog"] * 3, tmp_path)
+    hung = workshop.wall(models, rng, tmp_path)
+    assert bare.alt.endswith("Rows: vae, the course's")
+    assert hung.alt.endswith("Rows: vae, the course's; random vector, yours")
+    assert "models of 1 lessons, and by your code of 1 of them" in hung.alt
+    assert hung.image.height > 1.6 * bare.image.height

@@ -19,8 +19,8 @@ def counted_calls(answer) -> None:
             network(torch.zeros(5, 2))
 
     value = answer(network, act)
-    require(runs, "nobody called act(): put the hook in its place, run act(), and then count")
-    require(len(runs) == 1, f"act() ran {len(runs)} times; a model's sampling is long enough once")
+    require(runs, "nobody called act(): register the hook, run act(), and then count")
+    require(len(runs) == 1, f"act() ran {len(runs)} times; sampling from a model takes long enough once")
     require(isinstance(value, int), f"the answer should be a whole number, not {type(value).__name__}")
     require(value != 20, "that counts pictures: five went through in one call, and that is one evaluation")
     require(value not in (8, 12), "that counts the layers inside as well; put the hook on the network itself only")
@@ -43,14 +43,14 @@ def unbeaten(answer) -> None:
         "the answer should be a tensor of True and False, one for each row",
     )
     require(not (value == ~right).all(), "that is turned round: True is for those that nobody beats")
-    require(value.any(), "you leave nobody: a row does not beat itself, nor one that equals it")
+    require(value.any(), "you keep none: a row does not beat itself, nor one that equals it")
     require(
         not value[4],
         "[3, 5] is beaten by [3, 3], which is as good in the first and better in the second: a tie in one is enough",
     )
     require(
         value[1] or not (value[0] and value[2]),
-        "you keep who is first in one thing. [3, 3] is first in neither, and yet nobody is as good in both",
+        "you keep only what is first in something. [3, 3] is first in nothing, yet no other row is as good in both",
     )
     require(value[1] == value[5], "two equal rows do not beat each other: keep both or neither")
     require(value[0] and value[2], "[1, 9] and [9, 1] are each the best in one thing; nobody beats them")

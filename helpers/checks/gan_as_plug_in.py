@@ -27,7 +27,7 @@ def similarity(answer) -> None:
         "that averages the absolute difference; square it": difference.abs().mean(),
         "that adds up the whole batch; average over pictures and features": difference.square().sum(),
         "that adds up the features of a picture; average over them too": difference.square().sum(1).mean(),
-        "that is the root; leave the mean of the squares as it is": difference.square().mean().sqrt(),
+        "that is the root of it; leave the mean of the squares as it is": difference.square().mean().sqrt(),
         "a square of the mean: differences up and down cancel. Square first": difference.mean().square(),
     }
     require_none_of(wrong, value.detach(), rtol=1e-4)
@@ -35,7 +35,10 @@ def similarity(answer) -> None:
         torch.allclose(value.detach(), difference.square().mean(), rtol=1e-4),
         f"it should be {difference.square().mean():.3f} here, and you give {value:.3f}",
     )
-    require(value.requires_grad, "right, but no gradient reaches the redrawn picture: nobody would learn from it")
+    require(
+        value.requires_grad,
+        "right, but no gradient reaches the redrawn picture: nothing would be learned",
+    )
 
 
 @check("the mean of DDPM's step and its noise: a draw, once the picture is chosen.")
@@ -51,13 +54,13 @@ def drawn_step(answer) -> None:
     right = mean + variance.sqrt() * noise
     wrong = {
         "that is the mean; a draw has noise too": mean,
-        "the noise is multiplied by its variance; multiply by the standard deviation, the root of it": (
+        "the noise is multiplied by the variance; multiply it by the standard deviation, the root of it": (
             mean + variance * noise
         ),
         "that adds noise to the picture and forgets x_t: right on average over all x_t, and wrong for this one": (
             add_noise(picture, noise, before)
         ),
-        "that adds all the noise of a normal draw; multiply it by the standard deviation": mean + noise,
+        "that adds noise of variance 1; multiply it by the standard deviation": mean + noise,
     }
     require_none_of(wrong, value, atol=1e-4)
     swapped = posterior(x_t, picture, before, now)[0]

@@ -15,7 +15,7 @@ def distance_to_the_nearest(answer) -> None:
     every = (samples[:, None] - training).flatten(2).norm(dim=2)  # (4, 6)
     value, right = answer(samples, training), every.amin(1)
     require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
-    require(value.shape != (6,), "that has one number for each training picture; the minimum runs over these")
+    require(value.shape != (6,), "that has one number for each training picture; take the minimum over these")
     require(value.shape == (4,), f"there should be one distance for each of the 4 samples, not {tuple(value.shape)}")
     wrong = {
         "that is the mean distance to all training pictures; a copy is near one of them only": every.mean(1),
@@ -45,11 +45,11 @@ def mirrored_half(answer) -> None:
         return torch.where(where[:, None, None, None], changed, before)
 
     wrong = {
-        "that stands them on their heads: the last dimension runs from left to right": chosen(u < 0.5, before.flip(-2)),
+        "that turns them upside down: the last dimension runs from left to right": chosen(u < 0.5, before.flip(-2)),
         "those are the others: mirror where u is below one half": chosen(u >= 0.5, before.flip(-1)),
         "all are mirrored; only those whose u is below one half should be": before.flip(-1),
         "none has changed": before,
-        "that exchanges the pictures of the batch, or their colours": chosen(u < 0.5, before.flip(1)),
+        "that reverses the batch, or the colours": chosen(u < 0.5, before.flip(1)),
         "that turns them round by 180 degrees; mirror one dimension only": chosen(u < 0.5, before.flip(-1, -2)),
     }
     require_none_of(wrong, value, atol=1e-6)

@@ -21,8 +21,8 @@ def scale_of_the_grids(answer) -> None:
     wrong = {
         "that is the standard deviation itself; multiplied by it, the grids get larger still": std,
         "that is the variance": std.square(),
-        "you divide by the variance; what is wanted has the unit of 1 / standard deviation": 1 / std.square(),
-        "that brings the largest number to 1, and one strange picture would decide for all": 1 / grids.abs().max(),
+        "you divide by the variance; divide by the standard deviation": 1 / std.square(),
+        "that brings the largest number to 1, and one strange picture would set the scale": 1 / grids.abs().max(),
         "you average the standard deviations of the channels; take that of all numbers together": (
             1 / grids.std((0, 2, 3)).mean()
         ),
@@ -49,9 +49,9 @@ def mean_of_the_words(answer) -> None:
     )
     require(value.shape == (3, 4), f"there should be a vector for each caption, (n, d), not {tuple(value.shape)}")
     wrong = {
-        "the empty places count as words here; leave them out of the sum and out of the number": vectors.mean(1),
+        "the empty places count as words here; leave them out of the sum and out of the count": vectors.mean(1),
         "the empty places are out of the sum, but you still divide by all places": there.mean(1),
-        "that is the sum; a long caption would speak louder than a short one": there.sum(1),
+        "that is the sum; a long caption would count for more than a short one": there.sum(1),
         "that is the mean of what is not there; `empty` is True where there is no word": (
             (vectors - there).sum(1) / (5 - words).clamp(min=1)
         ),

@@ -9,12 +9,13 @@ from helpers.checks import check, require
 from helpers.dogs import LANGUAGE
 
 
-@check("m answers that are equally right leave log2 m bits open.")
+@check("the bits of all open attributes add up to log2 of the number of right answers.")
 def bits_left_open(answer) -> None:
     """H(a given y) in bits: what a caption y leaves open of the attributes a."""
     for caption in ("a running dog", "a white running dog", "a small white dog running left on the sand"):
         value, m = answer(caption), len(LANGUAGE.answers(caption))
         right = math.log2(m)
+        still_open = [len(v) for name, v in LANGUAGE.attributes.items() if name not in LANGUAGE.parse(caption)]
         if isinstance(value, torch.Tensor) and value.ndim == 0:  # what torch.log2 gives
             value = value.item()
         require(isinstance(value, float | int), f"for {caption!r} the answer should be a number, not {value!r}")
@@ -28,76 +29,116 @@ def bits_left_open(answer) -> None:
             f"for {caption!r} you give {value:.3f}: that is what the caption names. What does it leave open?",
         )
         require(
+            not math.isclose(value, right - 2, rel_tol=1e-6),
+            f"for {caption!r} you give {value:.3f}, 2 too few: no caption names the skyline, so it is always open.",
+        )
+        require(
+            not math.isclose(value, math.prod(map(math.log2, still_open)), rel_tol=1e-6) or math.isclose(value, right),
+            f"for {caption!r} you give {value:.3f}: you multiplied the bits. Numbers of answers multiply; bits add up.",
+        )
+        require(
             math.isclose(value, right, rel_tol=1e-6, abs_tol=1e-9),
-            f"for {caption!r} you give {value:.3f}. Count the rows of dogs.LANGUAGE.answers(caption) first.",
+            f"for {caption!r} you give {value:.3f}. Which attributes are open, and how many values has each?",
         )
 
 
-@check("of all single pictures the mean has the least squared error, and no answer of the world looks like it.")
-def best_single_picture(answer) -> None:
-    """The one picture ``(3, s, s)`` with the least mean squared error to a batch ``(n, 3, s, s)``."""
+@check("whatever the guess, the two parts add up to its squared error, and the first part is the same.")
+def split_error(answer) -> None:
+    """The variance of pictures ``(n, 3, s, s)`` and the squared distance of a guess ``(3, s, s)`` from their mean."""
     rng = torch.Generator().manual_seed(5)
-    pictures = dogs.draw(dogs.sample_scenes(101, rng), 16)
-    value = answer(pictures)
-    require(
-        isinstance(value, torch.Tensor),
-        f"the answer should be a picture, a tensor of shape (3, 16, 16), not {type(value).__name__}",
-    )
-    require(
-        value.ndim > 0 and value.shape[-2:] == (16, 16),
-        f"your answer has the shape {tuple(value.shape)}: average over the pictures, which are dimension 0, "
-        "and not over the pixels",
-    )
-    require(
-        value.shape == (3, 16, 16),
-        f"one picture has the shape (3, 16, 16); yours has {tuple(value.shape)}",
-    )
-    require(
-        not torch.allclose(value, pictures.sum(0)),
-        "your picture is the sum of all; divide it by how many there are",
-    )
-    require(
-        not torch.allclose(value, pictures.median(0).values),
-        "you took the median, which is best for the mean *absolute* error. Here the error is squared.",
-    )
-    require(
-        not (value == pictures).flatten(1).all(1).any(),
-        "you chose one of the right answers. It is a dog, and yet another picture has a smaller squared error to all.",
-    )
-    error, least = ((pictures - guess).square().mean().item() for guess in (value, pictures.mean(0)))
-    require(
-        torch.allclose(value, pictures.mean(0), atol=1e-5),
-        f"your picture has a squared error of {error:.4f}; {least:.4f} is possible. Where is its slope zero?",
-    )
+    pictures = dogs.draw(dogs.sample_scenes(7, rng), 16)
+    mean = pictures.mean(0)
+    variance = (pictures - mean).square().mean().item()
+    for name, guess in {
+        "a grey field": torch.full_like(mean, 0.5),
+        "one of them": pictures[0],
+        "their mean": mean,
+    }.items():
+        value = answer(guess, pictures)
+        require(
+            isinstance(value, tuple | list) and len(value) == 2, "give two numbers: the variance, then the distance"
+        )
+        require(
+            all(torch.as_tensor(part).numel() == 1 for part in value),
+            f"your parts have the shapes {[(*torch.as_tensor(part).shape,) for part in value]}; average each over "
+            "pixels and colours, so that it is one number",
+        )
+        first, second = (float(part) for part in value)
+        error, distance = (pictures - guess).square().mean().item(), (guess - mean).square().mean().item()
+        require(
+            not _same(first, distance) or not _same(second, variance) or _same(first, second),
+            f"for {name} you give {first:.4f} and {second:.4f}: these are the right parts in the wrong order",
+        )
+        require(
+            not _same(first, variance * 7 / 6),
+            f"your variance is {first:.4f} and should be {variance:.4f}: var() divides by n - 1, a mean by n.",
+        )
+        require(
+            not _same(first, (pictures - pictures.mean()).square().mean().item()),
+            "you took the mean over everything, which is one number. The mean of the right answers is a picture: "
+            "average over dimension 0 only.",
+        )
+        require(
+            not _same(first, error) or _same(error, variance),
+            f"for {name} your first part is {first:.4f}, which is the whole error. How far do the pictures lie from "
+            "their mean? That does not depend on the guess.",
+        )
+        require(
+            not _same(first, variance * pictures[0].numel()),
+            "your first part is 768 times too large, and a picture has 768 numbers: average, do not sum",
+        )
+        require(
+            not _same(second, (guess - mean).abs().mean().item()) or _same(second, distance),
+            f"for {name} your second part is {second:.4f}: that is the distance without its square",
+        )
+        require(
+            _same(first, variance) and _same(second, distance),
+            f"for {name} you give {first:.4f} + {second:.4f}; the variance is {variance:.4f}, the distance of this "
+            f"guess from the mean {distance:.4f}, and its error {error:.4f}",
+        )
 
 
-@check("half the sum of the differences: 0 where the shares agree, 1 where they have nothing in common.")
+def _same(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
+
+
+@check("0 where every answer has its share, and near 1 where one answer stands for many.")
 def total_variation(answer) -> None:
-    """The total variation distance of two lists of shares ``(k,)``."""
-    p, q = torch.tensor([0.5, 0.3, 0.2, 0.0]), torch.tensor([0.25, 0.25, 0.25, 0.25])
-    value = float(answer(p, q))
-    difference = (p - q).abs()
-    require(
-        not math.isclose(value, 0, abs_tol=1e-6),
-        "your answer is 0 for two lists that differ: differences of both signs cancel. Take absolute values first.",
-    )
-    require(
-        not math.isclose(value, difference.sum().item(), rel_tol=1e-5),
-        "twice too large: what one list has too much another place has too little, so the sum counts everything twice.",
-    )
-    require(
-        not math.isclose(value, difference.max().item(), rel_tol=1e-5)
-        or math.isclose(difference.max().item(), difference.sum().item() / 2, rel_tol=1e-5),
-        "you took the largest difference alone; every place counts",
-    )
-    require(
-        not math.isclose(value, difference.mean().item(), rel_tol=1e-5),
-        "you averaged over the places; with more places the distance would shrink. Sum, then halve.",
-    )
-    require(
-        math.isclose(value, difference.sum().item() / 2, rel_tol=1e-5),
-        f"for shares {p.tolist()} and {q.tolist()} you give {value:.3f}, and it should be "
-        f"{difference.sum().item() / 2:.3f}",
-    )
-    apart = float(answer(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])))
-    require(math.isclose(apart, 1, rel_tol=1e-5), f"two lists with nothing in common are 1 apart; you give {apart:.3f}")
+    """How far the answers seen ``(n, 5)`` are from even shares of the right ones ``(m, 5)``."""
+    right = LANGUAGE.answers("a small white dog running left on the sand")  # four of them
+    wrong = LANGUAGE.answers("a large black dog running left on the sand")[:1]
+    even = right.repeat(5, 1)
+    value = float(answer(even, right))
+    require(not _same(value, 1), "1 where all is as it should be: that is the coverage, which is 1 minus this distance")
+    require(_same(value, 0), f"where four answers come five times each, nothing has to change; you give {value:.3f}")
+    for seen, share, words in (
+        (right[[0, 0, 0, 0]], 0.75, "one of four answers, four times"),
+        (right[[0, 0, 1, 1, 2]], 0.3, "three of four answers, two, two and one times"),
+        (torch.cat([right, wrong.repeat(4, 1)]), 0.5, "four right answers and four times a wrong one"),
+    ):
+        value = float(answer(seen, right))
+        shares = (seen[:, None] == right).all(2).float().mean(0)
+        difference = (shares - 1 / len(right)).abs()
+        require(
+            not _same(value, (shares - 1 / len(right)).sum().item()) or _same(value, share),
+            f"for {words} you give {value:.3f}: differences of both signs cancel. Take only what is missing.",
+        )
+        require(
+            not _same(value, 2 * share),
+            f"for {words} you give {value:.3f}, twice too much: what one answer has too much another has too little, "
+            "so the sum of all differences counts everything twice",
+        )
+        require(
+            not _same(value, difference.max().item()) or _same(value, share),
+            f"for {words} you give {value:.3f}, the largest difference alone; every answer counts",
+        )
+        require(
+            not _same(value, difference.mean().item()),
+            f"for {words} you give {value:.3f}, an average over the answers, which shrinks with more of them. Sum up.",
+        )
+        require(
+            not _same(value, difference.sum().item() / 2) or _same(value, share),
+            f"for {words} you give {value:.3f}, and it should be {share:.3f}: pictures with an answer that is not "
+            "on the list must change as well",
+        )
+        require(_same(value, share), f"for {words} you give {value:.3f}, and it should be {share:.3f}")

@@ -190,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
         kind = {"type": str, "nargs": "*"} if several else {"type": type(field.default)}
         train.add_argument(name, default=field.default, help=field.metadata["help"], **kind)
     train.add_argument("--accumulate", type=int, default=1, help="parts of a batch, one after the other: saves memory")
-    train.add_argument("--precision", choices=["no", "bf16"], default="no", help="bf16 on hardware that has it")
+    kinds = "bf16 on GPUs that have it (since 2020), fp16 on older ones, as Colab's T4 and Kaggle's P100"
+    train.add_argument("--precision", choices=["no", "bf16", "fp16"], default="no", help=kinds)
     train.add_argument("--compile", action="store_true", help="let torch.compile translate the network first")
     train.add_argument("--save-every", type=float, default=SAVE_EVERY, help="seconds between checkpoints")
 

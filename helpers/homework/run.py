@@ -11,6 +11,7 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def train(
         data: to learn from.
         folder: of the run.
         accumulate: parts in which a process computes its share, one after the other, where memory is short.
-        precision: ``"no"`` for 32 bits throughout, ``"bf16"`` where the hardware has it.
+        precision: ``"no"`` for 32 bits throughout, ``"bf16"`` where the hardware has it, ``"fp16"`` on older GPUs: the
+            loss is scaled, so that small gradients are not lost, and a step whose gradients are not finite is left out.
         compiled: whether ``torch.compile`` translates the network first: minutes to begin with, faster steps after.
         save_every: seconds between checkpoints.
         progress: whether to show a bar, write samples and log.
@@ -134,6 +136,8 @@ def train(
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    if precision == "fp16" and device().type == "cpu":
+        raise ValueError("fp16 needs a GPU, and there is none that torch can use; bf16 and 32 bits work without")
     AcceleratorState._reset_state()  # else a notebook could not train twice with different precision
     accelerator = Accelerator(mixed_precision=precision, cpu=device().type == "cpu")
     parts = accelerator.num_processes * accumulate
@@ -153,6 +157,8 @@ def train(
     # Only now: the wrapper for many processes moves the weights, and Muon must see them where they are.
     optimizers = optimizers_of(network, config.lr, config.muon_lr, {})
     state = {"network": network, "average": average, **{type(o).__name__: o for o in optimizers}}
+    if accelerator.scaler:
+        state["scaler"] = accelerator.scaler
     highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     about = {"config": dataclasses.asdict(config), "pictures": data.fingerprint, "source": data.source}
     losses = _resume(folder, state, about)
@@ -161,7 +167,8 @@ def train(
     alone = accelerator.is_main_process
     journal = _Journal(folder, config, len(losses)) if alone and progress else None
     saved = time.monotonic()
-    bar = tqdm(total=config.steps, initial=len(losses), desc="training", unit="step", disable=journal is None)
+    there = {"total": config.steps * config.batch, "initial": len(losses) * config.batch}
+    bar = tqdm(**there, desc="training", unit=" pictures", unit_scale=True, disable=journal is None)
     with bar, journal or contextlib.nullcontext():
         for step in range(len(losses), config.steps):
             for optimizer, peaks in zip(optimizers, highest, strict=True):
@@ -175,13 +182,11 @@ def train(
             if not math.isfinite(losses[-1]):
                 raise FloatingPointError(
                     f"the loss is {losses[-1]} at step {step}. Halve --lr and --muon-lr and begin in another --folder; "
-                    "if it was with --precision bf16, try without first"
+                    "if it was with --precision bf16 or fp16, try without first"
                 )
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
+            _step(optimizers, accelerator.scaler)
             average.update_parameters(model)
-            bar.update()
+            bar.update(config.batch)
             if journal:
                 journal.write(losses, average.module, bar)
             last = len(losses) == config.steps
@@ -215,6 +220,19 @@ def _backward(accelerator, model: Diffusion, data: Faces, config: Config, dice: 
             "and ends with the same weights; a smaller --width needs less, too"
         ) from error
     return total
+
+
+def _step(optimizers: Sequence[torch.optim.Optimizer], scaler: torch.amp.GradScaler | None) -> None:
+    """Move the weights along the gradients, which a scaler has enlarged, and forget these."""
+    for optimizer in optimizers:
+        if scaler:
+            scaler.step(optimizer)  # divides first, and does nothing where that is not finite
+        else:
+            optimizer.step()
+    if scaler:
+        scaler.update()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
 
 
 class _Journal:
@@ -355,5 +373,6 @@ def _resume(folder: Path, state: dict[str, Any], about: dict[str, Any]) -> list[
             "another --folder to begin anew"
         )
     for name, part in state.items():
-        part.load_state_dict(stored[name])
+        if name in stored:  # a run in 32 bits that goes on in 16 brings no scaler along
+            part.load_state_dict(stored[name])
     return stored["losses"]

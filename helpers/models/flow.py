@@ -10,7 +10,7 @@ which gives x back. x and y are ``(n, size)``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,45 @@ from torch.nn import functional as F
 
 from helpers.captions import Language
 from helpers.layers import PictureDecoder, PictureEncoder, VectorNetwork, latent
+
+Guess = Callable[[Tensor], tuple[Tensor, Tensor]]  # from the numbers that stay to mean and log deviation of the others
+
+
+def coupling_forward(x: Tensor, stays: Tensor, moves: Tensor, guess: Guess) -> tuple[Tensor, Tensor]:
+    """Some numbers stay; of the others goes on what nobody could guess (Real NVP, eq. 7, there from z to x).
+
+    Args:
+        x: ``(n, size)``.
+        stays: places of the k numbers that stay, ``(k,)``.
+        moves: places of the others, ``(size - k,)``.
+        guess: called with the numbers that stay, ``(n, k)``; gives mean and log deviation of the others, each
+            ``(n, size - k)``.
+
+    Returns:
+        y ``(n, size)``, with (number - mean) / deviation for each of the others, and log_det ``(n,)`` in nats.
+    """
+    mean, log_deviation = guess(x[:, stays])
+    y = x.clone()
+    y[:, moves] = (x[:, moves] - mean) * (-log_deviation).exp()
+    return y, -log_deviation.sum(1)
+
+
+def coupling_inverse(y: Tensor, stays: Tensor, moves: Tensor, guess: Guess) -> Tensor:
+    """The x ``(n, size)`` that ``coupling_forward`` turns into y; the guess is asked the same question again."""
+    mean, log_deviation = guess(y[:, stays])
+    x = y.clone()
+    x[:, moves] = y[:, moves] * log_deviation.exp() + mean
+    return x
+
+
+def log_density(z: Tensor, log_det: Tensor) -> Tensor:
+    """The equation at the top of this file: log p(x | y) in nats, ``(n,)``, from z = f(x, y) and its log_det.
+
+    Args:
+        z: ``(n, size)``.
+        log_det: of all layers together, ``(n,)``.
+    """
+    return -(z.square() + math.log(2 * math.pi)).sum(1) / 2 + log_det
 
 
 class ActNorm(nn.Module):
@@ -31,12 +70,6 @@ class ActNorm(nn.Module):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(size))
         self.log_scale = nn.Parameter(torch.zeros(size))
-
-    @torch.no_grad()
-    def initialise(self, x: Tensor, captions: Sequence[str]) -> None:
-        """Begin with the mean and the standard deviation of a batch."""
-        self.mean.copy_(x.mean(0))
-        self.log_scale.copy_(x.std(0).log())
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
@@ -70,9 +103,6 @@ class InvertibleLinear(nn.Module):
 class AffineCoupling(nn.Module):
     """Some numbers stay. From them a network guesses the others, and how far off the guess will be.
 
-    What goes on of the others is the surprise, (number - guess) / deviation (Real NVP, eq. 7, with the map and its
-    inverse exchanged).
-
     Args:
         stays: ``(size,)`` booleans, True for the numbers that stay.
         network: called with captions and the k numbers that stay, ``(n, k)``; gives the guesses and the logarithms of
@@ -94,17 +124,11 @@ class AffineCoupling(nn.Module):
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
-        mean, log_deviation = self.guess(x[:, self.stays], captions)
-        y = x.clone()
-        y[:, self.moves] = (x[:, self.moves] - mean) * (-log_deviation).exp()
-        return y, -log_deviation.sum(1)
+        return coupling_forward(x, self.stays, self.moves, lambda known: self.guess(known, captions))
 
     def inverse(self, y: Tensor, captions: Sequence[str]) -> Tensor:
         """``(n, size)`` to the x that ``forward`` turns into y."""
-        mean, log_deviation = self.guess(y[:, self.stays], captions)
-        x = y.clone()
-        x[:, self.moves] = y[:, self.moves] * log_deviation.exp() + mean
-        return x
+        return coupling_inverse(y, self.stays, self.moves, lambda known: self.guess(known, captions))
 
 
 class SplineCoupling(nn.Module):
@@ -185,14 +209,6 @@ class Flow(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    @torch.no_grad()
-    def initialise(self, x: Tensor, captions: Sequence[str]) -> None:
-        """Let every ActNorm begin with what it receives from this batch."""
-        for layer in self.layers:
-            if hasattr(layer, "initialise"):
-                layer.initialise(x, captions)
-            x, _ = layer(x, captions)
-
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""
         log_det = x.new_zeros(len(x))
@@ -208,9 +224,18 @@ class Flow(nn.Module):
         return y
 
     def log_prob(self, x: Tensor, captions: Sequence[str]) -> Tensor:
-        """log p(x | caption) in nats, ``(n,)``: the equation at the top of this file."""
-        z, log_det = self(x, captions)
-        return -(z.square() + math.log(2 * math.pi)).sum(1) / 2 + log_det
+        """log p(x | caption) in nats, ``(n,)``."""
+        return log_density(*self(x, captions))
+
+
+@torch.no_grad()
+def initialise(flow: Flow, x: Tensor, captions: Sequence[str]) -> None:
+    """Let every ActNorm of a flow begin with mean and deviation of what it receives from a batch (Glow, sec. 3.1)."""
+    for layer in flow.layers:
+        if isinstance(layer, ActNorm):
+            layer.mean.copy_(x.mean(0))
+            layer.log_scale.copy_(x.std(0).log())
+        x, _ = layer(x, captions)
 
 
 class Part(nn.Module):
@@ -225,10 +250,6 @@ class Part(nn.Module):
         super().__init__()
         self.register_buffer("goes_on", goes_on.nonzero()[:, 0], persistent=False)
         self.flow = flow
-
-    def initialise(self, x: Tensor, captions: Sequence[str]) -> None:
-        """See ``Flow.initialise``."""
-        self.flow.initialise(x[:, self.goes_on], captions)
 
     def forward(self, x: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """``(n, size)`` to y ``(n, size)`` and log_det ``(n,)``."""

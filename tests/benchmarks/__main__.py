@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     some.add_argument("name", nargs="+", choices=CONTESTANTS)
     again = commands.add_parser("again", help="forget what was measured of some contestants, and measure it anew")
     again.add_argument("name", nargs="+", choices=CONTESTANTS)
-    commands.add_parser("report", help="write the plot, and print the README's section")
+    commands.add_parser("report", help="write the plot and the table of docs/performance.md")
     options = parser.parse_args(arguments)
     if options.command == "report":
         from tests.benchmarks import report

@@ -15,8 +15,8 @@ from tests.benchmarks import table
 from tests.benchmarks.contestants import CONTESTANTS, Contestant
 
 ROOT = Path(__file__).parent.parent.parent
-PICTURE, README = ROOT / "data" / "pictures" / "peers.png", ROOT / "README.md"
-MARKS = ("<!-- peers -->", "<!-- end of peers -->")  # in the README, around what is written there
+PICTURE, DOCUMENT = ROOT / "data" / "pictures" / "peers.png", ROOT / "docs" / "performance.md"
+MARKS = ("<!-- peers -->", "<!-- end of peers -->")  # in the document, around what is written there
 COLOURS = {"autoregressive": "C0", "vae": "C1", "diffusion": "C2", "flow": "C3", "gan": "C4", "homework 6": "C6"}
 TITLES = {"autoregressive": "pixel by pixel", "vae": "VAE", "gan": "GAN"}
 Curve = list[tuple[float, float]]  # seconds of training and the Frechet distance, by seconds
@@ -166,20 +166,20 @@ def plot(rows: Sequence[table.Row], contestants: Mapping[str, Contestant] = CONT
 
 
 def section(rows: Sequence[table.Row]) -> str:
-    """What stands in the README between its two marks."""
+    """What stands in the document between its two marks."""
     if not rows:
         return "Nothing is measured yet."
     machines = sorted({f"{row['machine']}, torch {row['torch'].split('+')[0]}, {row['date']}" for row in rows})
     return f"{'; '.join(machines)}:\n\n{markdown(rows)}"
 
 
-def write(file: Path = table.FILE, picture: Path = PICTURE, readme: Path = README) -> None:
-    """Store the plot, put the table into the README, and print it with what was set."""
+def write(file: Path = table.FILE, picture: Path = PICTURE, document: Path = DOCUMENT) -> None:
+    """Store the plot, put the table into the document, and print it with what was set."""
     rows = table.load(file)
     plot(rows).image.save(picture)
-    text = readme.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
     start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-    partial = readme.with_suffix(".partial")
+    partial = document.with_suffix(".partial")
     partial.write_text(f"{text[:start]}\n{section(rows)}\n{text[end:]}", encoding="utf-8")
-    os.replace(partial, readme)
+    os.replace(partial, document)
     print(f"{section(rows)}\n\n{settings()}")
