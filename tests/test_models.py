@@ -17,7 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import checkpoints, dogs, judge, models, palette, training
+from helpers.checks import PASSED
+from helpers.checks import pixel_by_pixel as checks
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
+from helpers.models import autoregressive
 from helpers.models.autoregressive import CausalSelfAttention, PixelByPixel, angles, neighbours, turn
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
@@ -263,14 +266,36 @@ def test_the_cache_changes_nothing_but_the_time():
     assert torch.equal(model.sample(CAPTIONS, z), model.sample(CAPTIONS, z, cached=False))
 
 
-def test_the_cache_refuses_what_it_cannot_do():
-    gpt = by_pixel().gpt
-    caches = gpt.caches()
-    gpt(torch.zeros(1, 3, dtype=torch.int64), caches)
-    with pytest.raises(ValueError, match="one token at a time"):
-        gpt(torch.zeros(1, 2, dtype=torch.int64), caches)
+def test_after_a_cache_several_tokens_may_come_at_once():
+    gpt, caches = by_pixel().gpt, by_pixel().gpt.caches()
+    tokens = torch.randint(16, (2, 9), generator=rng())
+    with torch.no_grad():
+        parts = [gpt(part, caches) for part in tokens.split([3, 4, 2], dim=1)]
+        assert torch.allclose(torch.cat(parts, dim=1), gpt(tokens), atol=1e-5)
     with pytest.raises(ValueError, match="reads 73 tokens, not 74"):
         gpt(torch.zeros(1, 74, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("check", "ours"),
+    [
+        (checks.causal, autoregressive.causal_attention),
+        (checks.shifted, autoregressive.next_token_loss),
+        (checks.loop, autoregressive.write),
+        (checks.remembers, autoregressive.Cache),
+    ],
+)
+def test_what_the_workshop_goes_on_with_passes_its_checks(check, ours):
+    assert check(ours).status == PASSED, check(ours)
+
+
+def test_the_shipped_gpt_computes_what_it_was_trained_to():
+    """Another way of writing its attention must not change what its weights mean."""
+    model = checkpoints.load("autoregressive")
+    colours = torch.arange(255)[None] * 7 % 64
+    with torch.no_grad():
+        logits = model.logits(["a small white dog running left on the sand"], colours)[0]
+    assert torch.allclose(logits[[0, 100, 255], [0, 20, 63]], torch.tensor([-1.2568, 2.5372, -6.4135]), atol=2e-3)
 
 
 def test_products_of_turned_vectors_depend_on_distances_alone():
