@@ -808,7 +808,7 @@ WRONG_ANSWERS = [
         "08_gan",
         "workshop-round",
         "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o[::-1], l, c, x, z)",
-        "the discriminator has not moved",
+        "the generator has not moved",
     ),
     (
         "08_gan",
