@@ -117,7 +117,10 @@ def _after(play, rounds: int) -> tuple[list[float], list[Tensor]]:
     for _ in range(rounds):
         real, z = torch.randn(2, 5, 2, generator=rng)
         both = play(generator, discriminator, optimizers, losses, [""] * 5, real, z)
-        require(isinstance(both, tuple) and len(both) == 2, "return two numbers: the discriminator's loss and the generator's")
+        require(
+            isinstance(both, tuple) and len(both) == 2,
+            "return two numbers: the discriminator's loss and the generator's",
+        )
         given += [float(loss) for loss in both]
     return given, [generator.place.detach(), discriminator.w.detach()]
 
