@@ -1189,38 +1189,162 @@ WRONG_ANSWERS = [
     ),
     (
         "08_gan",
-        "exercise-best-discriminator",
-        "def optimal_discriminator(p, q): return q / (p + q)",
-        "chance of being made",
-    ),
-    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p / q", "no probability"),
-    (
-        "08_gan",
-        "exercise-best-discriminator",
-        "def optimal_discriminator(p, q): return (p > q).float()",
-        "takes a side",
-    ),
-    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p.sum()", "same length"),
-    ("08_gan", "exercise-best-discriminator", "def optimal_discriminator(p, q): return p", "compared with q"),
-    (
-        "08_gan",
-        "exercise-best-discriminator",
-        "def optimal_discriminator(p, q): return p / (p + q)",
-        "one half is wanted",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return -right_d(d, c, x, y)",
+        "sign is turned",
     ),
     (
         "08_gan",
-        "exercise-best-discriminator",
-        "def optimal_discriminator(p, q): return p / (p + q).clamp(min=1e-9)",
-        "you give 0.000",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return right_d(d, c, y, x)",
+        "real and made are exchanged",
     ),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return 2 * jsd_right(p, q)", "twice too large"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return -jsd_right(p, q)", "sign is turned"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return jsd_right(p, q) / torch.tensor(2.0).log()", "in bits"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return (p - q).abs().sum() / 2", "total variation"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return (p * (p / q).log()).sum()", "0 log 0"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return torch.xlogy(p, p / q).sum()", "exchange p and q"),
-    ("08_gan", "exercise-jsd", "def jensen_shannon(p, q): return torch.xlogy(p, p)", "one number"),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return (softplus(-d(c, x)) + softplus(-d(c, y))).mean()",
+        "pull the same way",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return softplus(-d(c, x)).mean()",
+        "half of the made pictures is missing",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return softplus(d(c, y.detach())).mean()",
+        "half of the real pictures is missing",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return right_d(d, c, x, y) / 2",
+        "half of it",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return 5 * right_d(d, c, x, y)",
+        "adds up the batch",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return softplus(-d(c, x)) + softplus(d(c, y.detach()))",
+        "one number for each picture",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return (softplus(-d(c, x)) + softplus(d(c, y))).mean()",
+        "made.detach()",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return right_d(d, c, x, y).detach()",
+        "no gradient reaches the discriminator",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return (softplus(-d(c, x)) + softplus(d(c, y)).detach()).mean()",
+        "its slope in the discriminator is not",
+    ),
+    (
+        "08_gan",
+        "workshop-discriminator-loss",
+        "def discriminator_loss(d, c, x, y): return softplus(d(c, y) - d(c, x)).mean()",
+        "it should be",
+    ),
+    (
+        "08_gan",
+        "workshop-generator-loss",
+        "def generator_loss(d, c, y): return -softplus(d(c, y)).mean()",
+        "flat where D is sure",
+    ),
+    (
+        "08_gan",
+        "workshop-generator-loss",
+        "def generator_loss(d, c, y): return softplus(d(c, y)).mean()",
+        "wants the opposite",
+    ),
+    (
+        "08_gan",
+        "workshop-generator-loss",
+        "def generator_loss(d, c, y): return -softplus(-d(c, y)).mean()",
+        "sign is turned",
+    ),
+    (
+        "08_gan",
+        "workshop-generator-loss",
+        "def generator_loss(d, c, y): return softplus(-d(c, y))",
+        "one number for each picture",
+    ),
+    ("08_gan", "workshop-generator-loss", "def generator_loss(d, c, y): return -d(c, y).mean()", "critic of WGAN"),
+    (
+        "08_gan",
+        "workshop-generator-loss",
+        "def generator_loss(d, c, y): return softplus(-d(c, y.detach())).mean()",
+        "detach nothing here",
+    ),
+    ("08_gan", "workshop-generator-loss", "def generator_loss(d, c, y): return d(c, y).sigmoid().mean()", "D itself"),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, early=True)",
+        "as it was before its move",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, clear=(False, True))",
+        "optimizers[0].zero_grad()",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, clear=(True, False))",
+        "zero_grad() of each optimizer",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, steps=(False, True))",
+        "the discriminator has not moved",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, steps=(True, False))",
+        "the generator has not moved",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z, signs=(1, -1))",
+        "the generator moved the wrong way",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z)[::-1]",
+        "the discriminator's first",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o, l, c, x, z)[0]",
+        "return two numbers",
+    ),
+    (
+        "08_gan",
+        "workshop-round",
+        "def play_round(g, d, o, l, c, x, z):\n    return moves(g, d, o[::-1], l, c, x, z)",
+        "the generator has not moved",
+    ),
     (
         "08_gan",
         "exercise-penalty",
@@ -1572,9 +1696,26 @@ def slerp_right(a, b, t):
     omega = angle(a, b)
     return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
 
-def jsd_right(p, q):
-    m = (p + q) / 2
-    return (torch.xlogy(p, p) + torch.xlogy(q, q)).sum() / 2 - torch.xlogy(m, m).sum()
+from torch.nn.functional import softplus
+from helpers.models.gan import discriminator_loss as right_d
+
+def moves(g, d, o, l, c, x, z, early=False, clear=(True, True), steps=(True, True), signs=(1, 1)):
+    made = g(c, z)
+    losses = [l[0](d, c, x, made), l[1](d, c, made)]
+    slopes = torch.autograd.grad(losses[1], list(g.parameters()))
+    for k in (0, 1):
+        if k == 1 and not early:
+            losses[1] = l[1](d, c, made)
+        if clear[k]:
+            o[k].zero_grad()
+        if k == 1 and early:
+            for weight, slope in zip(g.parameters(), slopes):
+                weight.grad = slope
+        else:
+            (signs[k] * losses[k]).backward()
+        if steps[k]:
+            o[k].step()
+    return tuple(loss.item() for loss in losses)
 
 def penalty_right(d, c, x, slope=lambda s: s.square().flatten(1).sum(1).mean(), graph=True):
     x = x.detach().requires_grad_()

@@ -11,7 +11,7 @@ V(D*) = -log 4 + 2 JSD(p || q) (ibid., theorem 1).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -64,20 +64,66 @@ class Discriminator(nn.Module):
         return self.real(features)[:, 0] + fits
 
 
-def logistic_losses(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-    """The discriminator's and the generator's loss, from logits ``(n,)`` of real and of made pictures.
+def discriminator_loss(discriminator: nn.Module, captions: Sequence[str], real: Tensor, made: Tensor) -> Tensor:
+    """-V(D) in nats, a scalar (Goodfellow et al. 2014, eq. 1). No gradient comes back to ``made``.
 
-    The discriminator's is -V. The generator's is the non-saturating one, -log D: it has the same equilibrium and a
-    slope also where D is sure (Goodfellow et al. 2014, section 3).
+    Args:
+        discriminator: called with captions and pictures, gives logits ``(n,)``; D is their sigmoid.
+        captions: ``n`` of them.
+        real, made: ``(n, ...)``.
     """
-    return (F.softplus(-real) + F.softplus(made)).mean(), F.softplus(-made).mean()
+    of_real, of_made = discriminator(captions, real), discriminator(captions, made.detach())
+    return (F.softplus(-of_real) + F.softplus(of_made)).mean()
+
+
+def generator_loss(discriminator: nn.Module, captions: Sequence[str], made: Tensor) -> Tensor:
+    """-log D of what was made, in nats, a scalar: it reaches ``made`` through the discriminator.
+
+    It has the same equilibrium as log(1 - D), and a slope also where D is sure (Goodfellow et al. 2014, section 3).
+    """
+    return F.softplus(-discriminator(captions, made)).mean()
+
+
+def play_round(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    losses: Sequence[Callable[..., Tensor]],
+    captions: Sequence[str],
+    real: Tensor,
+    z: Tensor,
+) -> tuple[float, float]:
+    """One move of each player, first the discriminator's (ibid., algorithm 1, with k = 1).
+
+    Args:
+        generator: called with captions and z, gives pictures.
+        discriminator: called with captions and pictures, gives logits ``(n,)``.
+        optimizers: of the discriminator's weights and of the generator's.
+        losses: as ``discriminator_loss`` and as ``generator_loss``.
+        captions: ``n`` of them.
+        real: ``(n, ...)``.
+        z: for the generator, ``(n, ...)``.
+
+    Returns:
+        Both losses, each before its player moved.
+    """
+    made = generator(captions, z)
+    of_discriminator = losses[0](discriminator, captions, real, made)
+    optimizers[0].zero_grad()
+    of_discriminator.backward()
+    optimizers[0].step()
+    of_generator = losses[1](discriminator, captions, made)
+    optimizers[1].zero_grad()
+    of_generator.backward()
+    optimizers[1].step()
+    return of_discriminator.item(), of_generator.item()
 
 
 def paired_losses(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-    """The same where each made picture is compared with a real one of its caption: which of the two looks more real?
+    """The discriminator's and the generator's loss, from logits ``(n,)`` of real and of made pictures of one caption.
 
-    Relativistic GAN (Jolicoeur-Martineau, ICLR 2019), as in Huang et al., "The GAN is dead; long live the GAN!",
-    NeurIPS 2024, eq. 2.
+    Which of the two looks more real? Relativistic GAN (Jolicoeur-Martineau, ICLR 2019), as in Huang et al., "The GAN is
+    dead; long live the GAN!", NeurIPS 2024, eq. 2.
     """
     return F.softplus(made - real).mean(), F.softplus(real - made).mean()
 
@@ -95,9 +141,9 @@ def gradient_penalty(discriminator: nn.Module, captions: Sequence[str], x: Tenso
 
 
 def adversarial_losses(
-    discriminator: nn.Module, captions: Sequence[str], real: Tensor, made: Tensor, gamma: float, paired: bool = True
+    discriminator: nn.Module, captions: Sequence[str], real: Tensor, made: Tensor, gamma: float
 ) -> tuple[Tensor, Tensor]:
-    """What the discriminator, and the model that made ``made``, have to minimise.
+    """What the discriminator, and the model that made ``made``, have to minimise: ``paired_losses``, and R1 and R2.
 
     Gradients of the first reach the discriminator alone, of the second ``made`` alone: so their sum trains both at
     once. No generator is asked for, so a discriminator can stand after any decoder.
@@ -107,9 +153,7 @@ def adversarial_losses(
         captions: ``n`` of them; each goes with a real and a made picture.
         real, made: ``(n, ...)``.
         gamma: weight of the gradient penalties R1 and R2; 0 for none.
-        paired: ``paired_losses``; if not, ``logistic_losses``.
     """
-    losses = paired_losses if paired else logistic_losses
     frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     seen = functional_call(discriminator, frozen, (captions, made))
     if gamma == 0:
@@ -119,7 +163,7 @@ def adversarial_losses(
         r1, of_real = gradient_penalty(discriminator, captions, real)
         r2, of_made = gradient_penalty(discriminator, captions, made)
         penalty = gamma / 2 * (r1 + r2)
-    return losses(of_real, of_made)[0] + penalty, losses(of_real.detach(), seen)[1]
+    return paired_losses(of_real, of_made)[0] + penalty, paired_losses(of_real.detach(), seen)[1]
 
 
 class GAN(nn.Module):
@@ -130,26 +174,18 @@ class GAN(nn.Module):
         discriminator: called with captions and pictures, gives logits ``(n,)``.
         latent_size: numbers in z.
         gamma: weight of the gradient penalties.
-        paired: see ``adversarial_losses``.
     """
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        latent_size: int,
-        gamma: float = 1.0,
-        paired: bool = True,
-    ):
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, latent_size: int, gamma: float = 1.0):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         self.latent_shape = (latent_size,)
-        self.gamma, self.paired = gamma, paired
+        self.gamma = gamma
 
     def losses(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """The discriminator's loss and the generator's: gradients of each reach its own player only."""
         made = self.generator(captions, latent(None, len(captions), self.latent_shape, rng))
-        return adversarial_losses(self.discriminator, captions, pictures, made, self.gamma, self.paired)
+        return adversarial_losses(self.discriminator, captions, pictures, made, self.gamma)
 
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """Both losses added: one step along its gradient is a step of each player."""
