@@ -492,39 +492,223 @@ WRONG_ANSWERS = [
         "    return (rest.flatten(1).sum(1) if rest.ndim > 1 else rest).softmax(0)",
         "not a softmax",
     ),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return data[(z * len(data)).long()]", "Sort the data"),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return (data[:, None] <= z).float().mean(0)",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density): return x[:5]",
+        "one number for each z",
+    ),
+    (
+        "04_random_vector",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n    return cdf_right(z, x, density)",
         "the way back",
     ),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return data.min() + (data.max() - data.min()) * z",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density): return x[0] + (x[-1] - x[0]) * z",
         "evenly spread",
     ),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return data.mean() + data.std() * z", "two heaps"),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return torch.quantile(data, 1 - z)",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density): return INVERSE((1 - z).clamp(max=0.9999), x, density)",
         "turned round",
     ),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return data.sort(descending=True).values[(z * len(data)).long()]",
-        "turned round",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density): return x[torch.multinomial(density, len(z), replacement=True)]",
+        "z used once",
     ),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return data.sort().values[(z * len(data) + 5).long().clamp(max=len(data) - 1)]",
-        "the answer should be near",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n"
+        "    cdf = density.cumsum(0) / density.sum()\n"
+        "    return x[torch.searchsorted(cdf, z)]",
+        "finer at the left",
     ),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return data[:3]", "one number for each z"),
+    (
+        "04_random_vector",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n"
+        "    cdf = (density[1:] * x.diff()).cumsum(0)\n"
+        "    return x[torch.searchsorted(cdf, z)]",
+        "not 1",
+    ),
+    (
+        "04_random_vector",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n"
+        "    cdf = (density[1:] * x.diff()).cumsum(0)\n"
+        "    return x[torch.searchsorted(cdf / cdf[-1], z)]",
+        "go on between them",
+    ),
+    (
+        "04_random_vector",
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n"
+        "    cdf = torch.cat([torch.zeros(1), torch.cumulative_trapezoid(density, x)])\n"
+        "    cdf = cdf / cdf[-1]\n"
+        "    k = torch.searchsorted(cdf, z).clamp(max=len(x) - 2)\n"
+        "    return x[k] + (z - cdf[k]) / (cdf[k + 1] - cdf[k]) * (x[k + 1] - x[k])",
+        "are not numbers",
+    ),
+    ("04_random_vector", "workshop-energy-distance", "def energy_distance(a, b): return FAR(a, b).item()", "a tensor"),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return torch.cdist(a, b)",
+        "take means",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return 2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - "
+        "torch.cdist(b, b).mean()",
+        "n (n - 1)",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return FAR(a, b) - torch.cdist(a, b).mean()",
+        "counts twice",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return 2 * torch.cdist(a, b).mean() - torch.pdist(a).mean()",
+        "second crowd are missing",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return 2 * torch.cdist(a, b).mean() - torch.pdist(b).mean()",
+        "first crowd are missing",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return 2 * torch.cdist(a, b).mean()",
+        "the middle of the others",
+    ),
+    ("04_random_vector", "workshop-energy-distance", "def energy_distance(a, b): return -FAR(a, b)", "sign is turned"),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return FAR(a, b).sqrt()",
+        "take the root",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b):\n"
+        "    return 2 * torch.cdist(a, b).square().mean() - torch.cdist(a, a).square().mean() - "
+        "torch.cdist(b, b).square().mean()",
+        "but the two means cancels",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return (a.mean(0) - b.mean(0)).norm()",
+        "can have one mean",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return (a - b).norm(dim=1).mean()",
+        "nobody has a partner",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return FAR(a.detach(), b)",
+        "no gradient comes back",
+    ),
+    (
+        "04_random_vector",
+        "workshop-energy-distance",
+        "def energy_distance(a, b):\n"
+        "    far = lambda p, q: (p[:, None] - q).square().sum(-1).sqrt()\n"
+        "    n, m = len(a), len(b)\n"
+        "    return 2 * far(a, b).mean() - far(a, a).sum() / (n * (n - 1)) - far(b, b).sum() / (m * (m - 1))",
+        "a root has none at 0",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(real, real)",
+        "never called",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.randn(real.shape, generator=rng)), real)",
+        "latent_size numbers",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.randn(1, d, generator=rng)), real)",
+        "not (1, 3)",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.randn(1, d, "
+        "generator=rng).expand(len(real), d)), real)",
+        "all points get the same z",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.rand(len(real), d, generator=rng)), real)",
+        "standard normal",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.randn(len(real), d)), real)",
+        "generator=rng",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng):\n"
+        "    rng.manual_seed(0)\n"
+        "    return distance(g(torch.randn(len(real), d, generator=rng)), real)",
+        "whatever rng is",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return (g(torch.randn(len(real), d, generator=rng)) - "
+        "real).square().mean()",
+        "for a partner",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng):\n"
+        "    return distance(g(torch.randn(len(real), d, generator=rng)).detach(), real)",
+        "no gradient",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return -distance(g(torch.randn(len(real), d, "
+        "generator=rng)), real)",
+        "sign is turned",
+    ),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(g(torch.randn(len(real), d, "
+        "generator=rng)), real) ** 2",
+        "return it as it is",
+    ),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return (1 - t) * a + t * b", "the straight way"),
     ("04_random_vector", "exercise-slerp", "def slerp(a, b, t): return slerp_right(b, a, t)", "exchange the two"),
     (
@@ -1667,15 +1851,24 @@ RIGHT_ANSWERS = [
     ),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return data.sort().values[(z * len(data)).long()]",  # as the notebook bends sizes
+        "workshop-inverse-cdf",
+        "def inverse_cdf(z, x, density):\n"
+        "    cdf = torch.cat([torch.zeros(1), (density[1:] * x.diff()).cumsum(0)])\n"
+        "    cdf = cdf / cdf[-1]\n"
+        "    k = (z[:, None] >= cdf).sum(1)\n"
+        "    return x[k] - (cdf[k] - z) / (cdf[k] - cdf[k - 1]) * (x[k] - x[k - 1])",  # rectangles, and no search
     ),
     (
         "04_random_vector",
-        "exercise-bend",
-        "def bend(z, data): return data.sort().values[(z * (len(data) - 1)).round().long()]",
+        "workshop-energy-distance",
+        "def energy_distance(a, b): return 2 * torch.cdist(a, b).mean() - torch.pdist(a).mean() - "
+        "torch.pdist(b).mean()",
     ),
-    ("04_random_vector", "exercise-bend", "def bend(z, data): return torch.quantile(data.double(), z.double())"),
+    (
+        "04_random_vector",
+        "workshop-crowd-loss",
+        "def crowd_loss(g, real, d, distance, rng): return distance(real, g(torch.randn(len(real), d, generator=rng)))",
+    ),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -1754,6 +1947,13 @@ def backwards(moved):
 
 def S(seen, right):
     return (seen[:, None] == right).all(2).float().mean(0)
+from helpers.judge import energy_distance as FAR
+from helpers.models.bending import inverse_cdf as INVERSE
+
+def cdf_right(at, x, density):
+    cdf = torch.cat([torch.zeros(1), torch.cumulative_trapezoid(density, x)])
+    k = torch.searchsorted(x, at, right=True)
+    return torch.lerp(cdf[k - 1], cdf[k], (at - x[k - 1]) / (x[k] - x[k - 1])) / cdf[-1]
 
 def attend(q, k, v, h, mask=True, scale=None, first=1, bar=-torch.inf, past=False, axis=-1, merge=True, square=True):
     q, k, v = (x.unflatten(-1, (h, -1)).transpose(1, 2) for x in (q, k, v))

@@ -8,12 +8,14 @@ Each component is a cloud around a mean picture; the caption says which clouds a
 from collections.abc import Sequence
 
 import torch
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from helpers.captions import Language
 from helpers.layers import choose, latent
 
+DIRECTIONS = 256  # in which pictures vary most; the rest of a picture of 16 pixels stands still, and nobody sees it
 NATS = 1.0  # a picture: what a round of fitting must gain, of some thousands, for another one to follow
 
 
@@ -22,10 +24,10 @@ class MixtureOfGaussians:
 
     Args:
         language: of the captions.
-        components: how many Gaussians, each with a full covariance.
+        components: how many Gaussians, each with a full covariance in the directions in which pictures vary most.
 
     Scikit-learn works on the CPU, and so do all of its tensors.
-    Its z is one normal number that chooses the component, then one for each number in a picture.
+    Its z is one normal number that chooses the component, then one for each direction.
     """
 
     def __init__(self, language: Language, components: int):
@@ -36,23 +38,31 @@ class MixtureOfGaussians:
         """Fit the clouds to pictures ``(n, 3, s, s)`` in [0, 1], and learn which go with which attributes ``(n, A)``.
 
         Raises:
-            ValueError: fewer pictures than numbers in a picture, which leaves a covariance undetermined.
+            ValueError: fewer pictures than directions, which leaves even one covariance undetermined.
         """
-        flat = pictures.flatten(1).cpu()
-        if len(flat) < flat.shape[1]:
-            raise ValueError(f"a covariance of {flat.shape[1]} numbers needs more than {len(flat)} pictures")
+        flat = pictures.flatten(1).cpu().double().numpy()
+        directions = min(DIRECTIONS, flat.shape[1])
+        if len(flat) < directions:
+            raise ValueError(f"a covariance of {directions} numbers needs more than {len(flat)} pictures")
         seed = int(torch.randint(2**31, (), generator=rng))
-        mixture = GaussianMixture(
+        self.pca = PCA(directions, svd_solver="covariance_eigh").fit(flat)
+        self.mixture = GaussianMixture(
             self.components, reg_covar=1e-5, tol=NATS, max_iter=30, init_params="k-means++", random_state=seed
         )
-        mixture.fit(flat.double().numpy())
+        self.mixture.fit(self.pca.transform(flat))
         self.shape = pictures.shape[1:]
-        self.latent_shape = (1 + flat.shape[1],)
-        self.means = torch.tensor(mixture.means_).float()  # (k, d)
-        self.roots = torch.linalg.cholesky(torch.tensor(mixture.covariances_)).float()  # (k, d, d)
+        self.latent_shape = (1 + directions,)
+        self.means = torch.tensor(self.pca.inverse_transform(self.mixture.means_)).float()  # (k, d)
+        roots = torch.linalg.cholesky(torch.tensor(self.mixture.covariances_))  # (k, directions, directions)
+        self.roots = (torch.tensor(self.pca.components_).T @ roots).float()  # (k, d, directions)
         self.attributes = attributes.cpu()
-        self.responsibilities = torch.tensor(mixture.predict_proba(flat.double().numpy())).float()  # (n, k)
+        self.responsibilities = torch.tensor(self.mixture.predict_proba(self.pca.transform(flat))).float()  # (n, k)
         return self
+
+    def log_density(self, pictures: Tensor) -> Tensor:
+        """log P(picture) without a caption, in the directions of the clouds: ``(n, 3, s, s)`` to nats ``(n,)``."""
+        flat = pictures.flatten(1).cpu().double().numpy()
+        return torch.tensor(self.mixture.score_samples(self.pca.transform(flat))).float()
 
     def weights(self, captions: Sequence[str]) -> Tensor:
         """P(component | caption), ``(n, k)``: the mean responsibility for the training pictures that fit."""
