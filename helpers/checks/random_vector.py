@@ -7,7 +7,7 @@ from helpers.checks import check, require, require_none_of
 
 
 @check("cumulate the density, and read the curve backwards: where it is steep, many z land; in a gap, none do.")
-def inverse_cdf(answer) -> None:
+def bends_on_a_line(answer) -> None:
     """Uniform numbers ``(n,)`` to draws from a ``density (m,)`` given at the points ``x (m,)`` of a grid."""
     rng = torch.Generator().manual_seed(0)
     x = torch.cat([torch.linspace(0, 2, 1500), torch.linspace(2.01, 5, 300)])  # finer at the left
@@ -82,7 +82,7 @@ def _curve(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 @check("twice between, minus within each: zero on average for two crowds of one distribution, and for no others.")
-def energy_distance(answer) -> None:
+def far_apart(answer) -> None:
     """The energy distance of two crowds of points, ``(n, d)`` and ``(m, d)``, without bias."""
     rng = torch.Generator().manual_seed(0)
     a, b = torch.randn(40, 3, generator=rng), 1 + 2 * torch.randn(40, 3, generator=rng)
@@ -144,7 +144,7 @@ def _within(crowd: Tensor) -> Tensor:
 
 
 @check("fresh z for every point, and the two crowds compared as crowds: nobody is told which z belongs to which point.")
-def crowd_loss(answer) -> None:
+def learns_from_crowds(answer) -> None:
     """The distance of ``real (n, d)`` from as many points that a generator makes of standard normal z."""
     rng = torch.Generator().manual_seed(0)
     real = torch.randn(500, 5, generator=rng)
