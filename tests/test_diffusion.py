@@ -11,10 +11,12 @@ from helpers import checkpoints, dogs, judge
 from helpers.models.diffusion import (
     Diffusion,
     add_noise,
+    ancestral_sampling,
     classifier_free_guidance,
     cosine_schedule,
     ddim_step,
     denoise,
+    denoising_loss,
     linear_schedule,
     loss_weight,
     posterior,
@@ -180,6 +182,14 @@ def test_eta_0_needs_no_randomness_and_any_other_does():
         next(denoise(exact_estimate, z, cosine_schedule(20), 0.5))
 
 
+def test_the_sampler_that_lessons_write_out_draws_what_the_model_draws_with_eta_1():
+    z = torch.randn(50, 2, generator=rng(), dtype=torch.float64)
+    levels = cosine_schedule(30)
+    for some in (levels, levels[::10]):
+        *_, (x, _) = denoise(exact_estimate, z, some, 1.0, rng(3))
+        assert torch.allclose(ancestral_sampling(exact_estimate, z, some, rng(3)), x, atol=1e-5)
+
+
 @pytest.mark.parametrize("left", [0.01, 0.5, 0.8])
 def test_an_error_of_the_picture_counts_as_much_as_that_of_the_velocity_that_follows(left):
     alpha_bar = torch.tensor(left)
@@ -189,6 +199,27 @@ def test_an_error_of_the_picture_counts_as_much_as_that_of_the_velocity_that_fol
     of_velocity = target("velocity", guess, implied, alpha_bar) - target("velocity", x, noise, alpha_bar)
     counted = loss_weight("picture", alpha_bar) * (guess - x).square()
     assert torch.allclose(counted, of_velocity.square(), rtol=1e-3, atol=1e-4)
+
+
+@PREDICTS
+def test_the_loss_is_the_weighted_square_of_what_the_network_says_of_x_t(predicts):
+    x, noise = torch.randn(2, 2, 1, 3, 3, generator=rng())
+    alpha_bar, asked = torch.tensor([0.9, 0.2]).view(2, 1, 1, 1), []
+
+    def network(captions, x_t, levels):
+        asked.append((captions, x_t, levels))
+        return 0 * x_t
+
+    value = denoising_loss(network, ["a", "b"], x, alpha_bar, noise, predicts)
+    ((captions, x_t, levels),) = asked
+    assert captions == ["a", "b"]
+    assert torch.equal(x_t, add_noise(x, noise, alpha_bar))
+    assert levels.tolist() == pytest.approx([0.9, 0.2])
+    each = [
+        loss_weight(predicts, a) * target(predicts, x[k], noise[k], a).square().mean()
+        for k, a in enumerate(torch.tensor([0.9, 0.2]))
+    ]
+    assert value.item() == pytest.approx((sum(each) / 2).item(), rel=1e-5)
 
 
 def test_steps_with_next_to_no_noise_do_not_count_for_all():
@@ -359,3 +390,12 @@ def test_the_shipped_model_does_what_was_asked_and_more_so_with_guidance():
     faithful = [judge.faithful(model.sample(captions, rng=rng(2), steps=10, guidance=s), captions) for s in (0, 1, 2)]
     assert faithful[0] + 0.2 < faithful[1] < faithful[2]
     assert faithful[1] > 0.65
+
+
+def test_the_shipped_model_gives_what_it_gave_before_its_loss_was_written_for_students():
+    model, generator = checkpoints.load("diffusion"), rng(3)
+    captions = dogs.LANGUAGE.sample(8, generator)
+    drawn = model.sample(captions, rng=generator, steps=5, eta=1, guidance=2.0)
+    assert drawn[0, 0, 8, :4].tolist() == pytest.approx([0.3789, 0.3848, 0.3328, 0.4517], abs=2e-3)
+    pictures = dogs.draw(dogs.sample_scenes(captions, generator), 16)
+    assert model.loss(pictures, captions, generator).item() == pytest.approx(0.05125, rel=0.01)

@@ -1221,43 +1221,241 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return x[0]",
         "the shape of x",
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return alpha_bar.sqrt() * x + (1 - alpha_bar) * noise",
         "needs the standard deviation",
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return alpha_bar * x + (1 - alpha_bar) * noise",
         "both factors need a square root",
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return x + (1 - alpha_bar).sqrt() * noise",
         "never becomes standard normal",
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return (1 - alpha_bar).sqrt() * x + alpha_bar.sqrt() * noise",
         "are exchanged",
     ),
     (
         "07_diffusion",
-        "exercise-add-noise",
+        "workshop-add-noise",
         "def add_noise(x, noise, alpha_bar): return alpha_bar.sqrt() * x + (1 - alpha_bar.sqrt()) * noise",
         "squares of both factors",
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, x, a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "without noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, a * x + (1 - a) * noise, a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "is not x_t",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a)\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "one alpha_bar for each picture",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).abs()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "square it",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - noise).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "compare with the noise: target",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - x).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "compare with the noise: target(predicts, x",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (error).mean()",
+        "the weight is missing",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return loss_weight(predicts, a).mean() * error.mean()",
+        "multiply first",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error).sum()",
+        "take the mean, so that",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error)",
+        "one number is wanted for the whole batch",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten())\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight('picture', a) * error).mean()",
+        "hand predicts to loss_weight",
+    ),
+    (
+        "07_diffusion",
+        "workshop-loss",
+        "def denoising_loss(network, captions, x, a, noise, predicts):\n"
+        "    said = network(captions, add_noise(x, noise, a), a.flatten()).detach()\n"
+        "    error = (said - target(predicts, x, noise, a)).square()\n"
+        "    return (loss_weight(predicts, a) * error).mean()",
+        "no gradient comes back",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean + variance.sqrt() * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "you begin at the level with no noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, before), now, before)\n"
+        "        x = mean + variance.sqrt() * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "the first question is about pure noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(estimate(x, now), x, now, before)\n"
+        "        x = mean + variance.sqrt() * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "should have the mean",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean\n"
+        "    return x",
+        "no fresh noise comes in",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean + variance * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "too little noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean + (1 - now / before).sqrt() * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "too much noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean + variance.sqrt() * torch.randn(2, generator=rng)\n"
+        "    return x",
+        "share their fresh noise",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = mean + variance.sqrt() * torch.randn(x.shape)\n"
+        "    return x",
+        "the same generator",
+    ),
+    (
+        "07_diffusion",
+        "workshop-sampler",
+        "def ancestral_sampling(estimate, x, levels, rng):\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        mean, variance = ddpm(x, estimate(x, now), now, before)\n"
+        "        x = estimate(x, now) + variance.sqrt() * torch.randn(x.shape, generator=rng)\n"
+        "    return x",
+        "the denoiser should be asked once",
+    ),
+    (
+        "07_diffusion",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before).sqrt() * fresh",
@@ -1265,7 +1463,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before) * noise + sigma * fresh",
@@ -1273,7 +1471,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - now).sqrt() * noise + sigma * fresh",
@@ -1281,7 +1479,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return now.sqrt() * picture + (1 - before).sqrt() * noise + sigma * fresh",
@@ -1289,7 +1487,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture",
@@ -1297,7 +1495,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before).sqrt() * x_t",
@@ -1305,7 +1503,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before).sqrt() * noise",
@@ -1313,7 +1511,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before).sqrt() * noise + sigma * fresh",
@@ -1321,7 +1519,7 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, eta)\n"
         "    return before.sqrt() * picture + (1 - before - sigma**4).sqrt() * noise + sigma**2 * fresh",
@@ -1329,47 +1527,11 @@ WRONG_ANSWERS = [
     ),
     (
         "07_diffusion",
-        "exercise-ddim-step",
+        "workshop-ddim",
         "def ddim_step(x_t, picture, now, before, fresh, eta):\n"
         "    noise, sigma = ddim_parts(x_t, picture, now, before, 0.5 * eta)\n"
         "    return before.sqrt() * picture + (1 - before - sigma**2).clamp(min=0).sqrt() * noise + sigma * fresh",
         "yours is 0.289",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return told + scale * (untold - told)",
-        "exchanged",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return told + scale * (told - untold)",
-        "start from the one without",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return scale * (told - untold)",
-        "where does the direction start",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return untold + scale * told",
-        "not the prediction itself",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return scale * told",
-        "only what the caption changes",
-    ),
-    (
-        "07_diffusion",
-        "exercise-guidance",
-        "def classifier_free_guidance(told, untold, scale): return torch.lerp(untold, told, min(scale, 1.0))",
-        "a straight line in the scale",
     ),
     (
         "08_gan",
@@ -1873,6 +2035,8 @@ RIGHT_ANSWERS = [
 
 # Written once, for wrong answers that are nearly right.
 NEARLY = """
+import itertools
+
 def right(p):
     axes = range(p.ndim)
     marginals = [p.sum([other for other in axes if other != axis]) for axis in axes]
@@ -1923,6 +2087,7 @@ def ddpm(x_t, picture, now, before):
 def jump(x, alpha_bar, rng):
     return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
+from helpers.models.diffusion import add_noise, loss_weight, target
 from helpers.models.vae import log_likelihood as RIGHT
 from helpers.models.flow import log_density as DENSITY
 
@@ -2008,6 +2173,21 @@ def verdict_on(notebook: str, source: str) -> Verdict:
     return last_value(source, namespace)
 
 
+def with_what_came_before(notebook: str, solution: str) -> str:
+    """The solution after the imports and definitions that stand above it: a step may use what is taught before it."""
+    above = itertools.takewhile(lambda cell: cell.id != solution, cells(notebook).values())
+    nodes = [node for cell in above if cell.cell_type == "code" for node in ast.parse(cell.source).body]
+    taught = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) or is_alone(node)]
+    return "\n".join([*taught, cells(notebook)[solution].source])
+
+
+def is_alone(node: ast.stmt) -> bool:
+    """Whether this defines a function or class without a look at a notebook's variable."""
+    if isinstance(node, ast.FunctionDef):
+        return all(isinstance(default, ast.Constant) for default in node.args.defaults)
+    return isinstance(node, ast.ClassDef)
+
+
 def exercises() -> list[tuple[str, str, str]]:
     found = []
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
@@ -2022,7 +2202,7 @@ def exercises() -> list[tuple[str, str, str]]:
 def test_the_stub_is_met_politely_and_the_solution_passes(notebook, stub, solution):
     unsolved = verdict_on(notebook, cells(notebook)[stub].source)
     assert unsolved.status == UNFINISHED
-    solved = verdict_on(notebook, cells(notebook)[solution].source)
+    solved = verdict_on(notebook, with_what_came_before(notebook, solution))
     assert solved.status == PASSED, solved
 
 

@@ -88,6 +88,29 @@ def loss_weight(predicts: str, alpha_bar: Tensor) -> Tensor:
     return 1 + (alpha_bar / (1 - alpha_bar)).clamp(max=MOST_SNR)
 
 
+def denoising_loss(
+    network: Callable[[Sequence[str], Tensor, Tensor], Tensor],
+    captions: Sequence[str],
+    x: Tensor,
+    alpha_bar: Tensor,
+    noise: Tensor,
+    predicts: str = "picture",
+) -> Tensor:
+    """The weighted mean squared error of a network's prediction, a scalar (Ho et al. 2020, eq. 14, algorithm 1).
+
+    Args:
+        network: called with captions, x_t and alpha_bar ``(n,)``, gives what it predicts in the shape of x_t.
+        captions: n of them.
+        x: what is diffused, ``(n, ...)``.
+        alpha_bar: how much is left of each x, ``(n, 1, ...)``.
+        noise: standard normal, in the shape of x.
+        predicts: ``"noise"``, ``"picture"`` or ``"velocity"``.
+    """
+    prediction = network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
+    error = (prediction - target(predicts, x, noise, alpha_bar)).square()
+    return (loss_weight(predicts, alpha_bar) * error).mean()
+
+
 # ---- The way back ----
 
 
@@ -101,6 +124,26 @@ def posterior(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor) -> tupl
     beta = 1 - now / before
     mean = (before.sqrt() * beta * picture + (now / before).sqrt() * (1 - before) * x_t) / (1 - now)
     return mean, (1 - before) / (1 - now) * beta
+
+
+def ancestral_sampling(
+    estimate: Callable[[Tensor, Tensor], Tensor], z: Tensor, alpha_bars: Tensor, rng: torch.Generator
+) -> Tensor:
+    """From noise z to x_0 with fresh noise at every step (Ho et al. 2020, algorithm 2): ``(n, ...)`` to the same shape.
+
+    As lessons write it. ``denoise`` draws the same with eta = 1, and shows the way.
+
+    Args:
+        estimate: called with x_t and alpha_bar_t, gives the picture that it believes to be in x_t.
+        z: the noise to begin with.
+        alpha_bars: the levels of noise from 1 down.
+        rng: the source of fresh noise.
+    """
+    x = z
+    for now, before in itertools.pairwise(alpha_bars.flip(0)):
+        mean, variance = posterior(x, estimate(x, now), now, before)
+        x = mean + variance.sqrt() * torch.randn(x.shape, generator=rng)
+    return x
 
 
 def ddim_step(x_t: Tensor, picture: Tensor, now: Tensor, before: Tensor, fresh: Tensor, eta: float) -> Tensor:
@@ -227,17 +270,8 @@ class Diffusion(nn.Module):
         return self.error(x, captions, alpha_bar, noise)
 
     def error(self, x: Tensor, captions: Sequence[str], alpha_bar: Tensor, noise: Tensor) -> Tensor:
-        """The weighted mean squared error of the network's prediction, a scalar, for given noise.
-
-        Args:
-            x: what ``inside`` gave, ``(n, ...)``.
-            captions: n of them.
-            alpha_bar: how much is left of each x, ``(n, 1, 1, 1)``.
-            noise: standard normal, in the shape of x.
-        """
-        prediction = self.network(captions, add_noise(x, noise, alpha_bar), alpha_bar.flatten())
-        error = (prediction - target(self.predicts, x, noise, alpha_bar)).square()
-        return (loss_weight(self.predicts, alpha_bar) * error).mean()
+        """``denoising_loss`` for given noise, where x is what ``inside`` gave and alpha_bar ``(n, 1, 1, 1)``."""
+        return denoising_loss(self.network, captions, x, alpha_bar, noise, self.predicts)
 
     def estimate(self, x_t: Tensor, alpha_bar: Tensor, captions: Sequence[str], guidance: float = 1.0) -> Tensor:
         """The picture in x_t, as it is inside: ``(n, ...)`` and one alpha_bar for all to ``(n, ...)``."""
