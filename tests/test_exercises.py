@@ -2178,7 +2178,7 @@ def with_what_came_before(notebook: str, solution: str) -> str:
     above = itertools.takewhile(lambda cell: cell.id != solution, cells(notebook).values())
     nodes = [node for cell in above if cell.cell_type == "code" for node in ast.parse(cell.source).body]
     taught = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) or is_alone(node)]
-    return "\n".join([*taught, cells(notebook)[solution].source])
+    return "\n".join(["from __future__ import annotations", *taught, cells(notebook)[solution].source])
 
 
 def is_alone(node: ast.stmt) -> bool:
