@@ -29,6 +29,7 @@ from helpers.models.flow import PictureFlow, initialise
 from helpers.models.gan import GAN, Discriminator
 from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, nothing
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
+from helpers.models.masked import MaskedPixels
 from helpers.models.vae import VAE, TwoStageVAE
 from helpers.training import train
 from helpers.unet import Denoiser
@@ -217,6 +218,12 @@ def build_gan(rng: torch.Generator | None) -> GAN:
     return GAN(generator, Discriminator(dogs.LANGUAGE, size=16, width=48), latent_size=64, gamma=0.3)
 
 
+def build_masked(rng: torch.Generator | None) -> MaskedPixels:
+    """A U-Net over pixels of which some are hidden, in the colours of ``build_autoregressive``."""
+    colours = load("autoregressive").palette if rng else torch.zeros(64, 3)
+    return MaskedPixels(dogs.LANGUAGE, colours, size=16)
+
+
 def build_grid_vae(rng: torch.Generator | None) -> VAE:
     """From 32 by 32 pixels to 8 by 8 points of four numbers, and back."""
     return grid_vae(size=32)
@@ -281,6 +288,7 @@ RECIPES = {
 }
 OF_VECTORS = {"data": vectors_of_vae, "loss": LatentDiffusion.loss_inside}
 BEYOND = {
+    "masked": Recipe(build_masked, 16, (Stage({"steps": 4_000, "lr": 3e-3, "muon_lr": 0.02}, 32),)),
     "grid_vae": Recipe(build_grid_vae, 32, (Stage({"steps": 8_000, "lr": 2e-3, "muon_lr": 0.02}, 32),)),
     "latent_diffusion": Recipe(
         build_latent_diffusion,

@@ -20,6 +20,7 @@ from helpers.models.gan import GAN, Discriminator
 from helpers.models.hybrids import FewSteps, OneStep, StepDiscriminator, VectorDiscriminator, WithDiscriminator, nothing
 from helpers.models.independent import IndependentPixels
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
+from helpers.models.masked import MaskedPixels
 from helpers.models.vae import VAE, TwoStageVAE
 from helpers.unet import Denoiser
 
@@ -73,6 +74,7 @@ def opponent():
 BUILDERS = {
     "pixel by pixel": lambda: PixelByPixel(WORDS, torch.rand(16, 3), SIZE, width=16, layers=1),
     "independent pixels": lambda: IndependentPixels(WORDS, torch.rand(16, 3), SIZE, 16),
+    "masked pixels": lambda: MaskedPixels(WORDS, torch.rand(16, 3), SIZE, width=32),
     "VAE": vae,
     "VAE of a bare decoder": bare_vae,
     "VAE of grids": lambda: grid_vae(SIZE, width=8),

@@ -426,71 +426,154 @@ WRONG_ANSWERS = [
         "class Cache(Keeps):\n    kept, seen, append = [], 0, Keeps.keep\nCache.__init__ = lambda self, n: None",
         "each layer has",
     ),
-    ("03_pixel_independence", "exercise-independent", "def independent(p): return p", "that is p itself"),
     (
         "03_pixel_independence",
-        "exercise-independent",
-        "def independent(p): return torch.full_like(p, 1 / p.numel())",
-        "equally likely",
-    ),
-    ("03_pixel_independence", "exercise-independent", "def independent(p): return p.sum(0)", "should have that shape"),
-    (
-        "03_pixel_independence",
-        "exercise-independent",
-        "def independent(p): return torch.ones_like(p)",
-        "all axes but one",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).float().mean(0) for c in range(k)])",
+        "turn the table round",
     ),
     (
         "03_pixel_independence",
-        "exercise-independent",
-        "def independent(p): return sum(p.sum(a, keepdim=True).expand_as(p) for a in range(p.ndim))",
-        "do not add",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).float().mean(1) for c in range(k)], 1)",
+        "a row for each picture",
     ),
     (
         "03_pixel_independence",
-        "exercise-total-correlation",
-        "def total_correlation(p): return right(p) * math.log(2)",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).sum(0) for c in range(k)], 1)",
+        "these are counts",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).float().mean().expand(3) for c in range(k)], 1)",
+        "count each pixel by itself",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).float().mean(0) for c in t.unique()], 1)",
+        "one column is missing",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-marginals",
+        "def marginals(t, k): return torch.stack([(t == c).float().sum(0) for c in range(k)], 1) / t.numel()",
+        "every row should",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return torch.multinomial(s, n, replacement=True, generator=rng)",
+        "a row for each picture",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return torch.multinomial(s, n, generator=rng).T",
+        "without replacement",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return torch.multinomial(s, n, replacement=True).T",
+        "generator=rng",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return s.argmax(1).expand(n, -1)",
+        "the likeliest colour",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return torch.multinomial(s, 1, generator=rng).T.expand(n, -1)",
+        "all your pictures are alike",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng): return torch.randint(3, (n, 2), generator=rng)",
+        "should say how often",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng):\n"
+        "    return torch.multinomial(s.mean(0), 2 * n, replacement=True, generator=rng).view(n, 2)",
+        "a row of its own",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-draw",
+        "def draw_independently(s, n, rng):\n"
+        "    return (s.cumsum(1)[:, None] < torch.rand(n, 1, generator=rng)).sum(2).T",
+        "one die served them both",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-total-correlation",
+        "def total_correlation(s, t): return right(s, t) * math.log(2)",
         "right in nats",
     ),
     (
         "03_pixel_independence",
-        "exercise-total-correlation",
-        "def total_correlation(p): return -right(p)",
+        "workshop-total-correlation",
+        "def total_correlation(s, t): return -right(s, t)",
         "the sign",
     ),
     (
         "03_pixel_independence",
-        "exercise-total-correlation",
-        "def total_correlation(p): return right(p) / p.ndim",
+        "workshop-total-correlation",
+        "def total_correlation(s, t): return right(s, t) / t.shape[1]",
         "a mean over the pixels",
     ),
     (
         "03_pixel_independence",
-        "exercise-total-correlation",
-        "def total_correlation(p): return torch.special.entr(p).sum().item() / math.log(2)",
-        "the entropy of the picture",
-    ),
-    ("03_pixel_independence", "exercise-total-correlation", "def total_correlation(p): return p", "one number"),
-    (
-        "03_pixel_independence",
-        "exercise-next-pixel",
-        "def next_pixel(p, known): return p[known].sum(list(range(1, p.ndim - len(known)))) if p.ndim - len(known) > 1 "
-        "else p[known]",
-        "Divide by P(known)",
-    ),
-    ("03_pixel_independence", "exercise-next-pixel", "def next_pixel(p, known): return p[known]", "Add up"),
-    (
-        "03_pixel_independence",
-        "exercise-next-pixel",
-        "def next_pixel(p, known): return p.sum([a for a in range(p.ndim) if a != len(known)])",
-        "does not look at what is known",
+        "workshop-total-correlation",
+        "def total_correlation(s, t): return torch.special.entr(s).sum().item() / math.log(2)",
+        "one by one; take the picture's",
     ),
     (
         "03_pixel_independence",
-        "exercise-next-pixel",
-        "def next_pixel(p, known):\n    rest = p[known]\n"
-        "    return (rest.flatten(1).sum(1) if rest.ndim > 1 else rest).softmax(0)",
-        "not a softmax",
+        "workshop-total-correlation",
+        "def total_correlation(s, t): return torch.special.entr(s).sum().item() / math.log(2) - math.log2(len(t))",
+        "two of them are equal",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-total-correlation",
+        "def total_correlation(s, t):\n"
+        "    return torch.special.entr(s).sum().item() / math.log(2) - math.log2(len(t.unique(dim=0)))",
+        "one comes twice",
+    ),
+    ("03_pixel_independence", "workshop-total-correlation", "def total_correlation(s, t): return s", "one number"),
+    ("03_pixel_independence", "exercise-agreeing", "def agreeing(a, p, known): return a", "those that contradict"),
+    (
+        "03_pixel_independence",
+        "exercise-agreeing",
+        "def agreeing(a, p, known): return a[(a == p)[:, known].all(1)]",
+        "take those that agree with the most",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-agreeing",
+        "def agreeing(a, p, known):\n    same = (a == p).sum(1)\n    return a[same == same.max()]",
+        "you compare all pixels",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-agreeing",
+        "def agreeing(a, p, known): return a[((a == p) & known).any(1)] if known.any() else a",
+        "one known pixel that agrees",
+    ),
+    (
+        "03_pixel_independence",
+        "exercise-agreeing",
+        "def agreeing(a, p, known): return (a == p)[:, known].all(1)",
+        "give the answers themselves",
     ),
     (
         "04_random_vector",
@@ -2037,10 +2120,7 @@ RIGHT_ANSWERS = [
 NEARLY = """
 import itertools
 
-def right(p):
-    axes = range(p.ndim)
-    marginals = [p.sum([other for other in axes if other != axis]) for axis in axes]
-    return (sum(torch.special.entr(m).sum() for m in marginals) - torch.special.entr(p).sum()).item() / math.log(2)
+from helpers.models.independent import total_correlation as right
 
 def angle(a, b):
     return torch.arccos(a @ b / (a.norm() * b.norm()))

@@ -26,6 +26,7 @@ from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
 from helpers.models.independent import IndependentPixels
+from helpers.models.masked import MaskedPixels
 from helpers.models.mixture import MixtureOfGaussians
 from helpers.models.vae import VAE, TwoStageVAE
 from helpers.unet import Denoiser
@@ -53,6 +54,11 @@ def by_pixel(size=8):
 def in_one_go(size=8):
     torch.manual_seed(0)
     return IndependentPixels(dogs.LANGUAGE, torch.rand(16, 3), size, width=16).eval()
+
+
+def in_rounds(size=8):
+    torch.manual_seed(0)
+    return MaskedPixels(dogs.LANGUAGE, torch.rand(16, 3), size, width=32).eval()
 
 
 def mixture(size=8):
@@ -93,7 +99,9 @@ def gan(size=8):
     return GAN(PictureDecoder(dogs.LANGUAGE, 4, size, width=8), Discriminator(dogs.LANGUAGE, size, width=8), 4).eval()
 
 
-MODELS = pytest.mark.parametrize("make", [by_pixel, in_one_go, mixture, vae, two_stage_vae, flow, diffusion, gan])
+MODELS = pytest.mark.parametrize(
+    "make", [by_pixel, in_one_go, in_rounds, mixture, vae, two_stage_vae, flow, diffusion, gan]
+)
 
 # ---- The one interface ----
 

@@ -4,64 +4,106 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from helpers.checks import check, require
-
-
-def _tables() -> list[Tensor]:
-    """Distributions over small pictures, the last with three colours and no symmetry."""
-    columns = torch.zeros(2, 2, 2, 2)
-    columns[1, 0, 1, 0] = columns[0, 1, 0, 1] = 0.5
-    uneven = torch.rand(3, 3, 3, generator=torch.Generator().manual_seed(0)) ** 3
-    return [columns, uneven / uneven.sum()]
+from helpers.checks import check, require, require_none_of
 
 
-def _marginals(p: Tensor) -> list[Tensor]:
-    return [p.sum([other for other in range(p.ndim) if other != axis]) for axis in range(p.ndim)]
+def _pictures() -> Tensor:
+    """Five pictures of three pixels in colours 0 to 3, two of them equal; no pixel has colour 3."""
+    return torch.tensor([[0, 1, 2], [0, 1, 2], [1, 1, 0], [2, 0, 0], [0, 2, 1]])
 
 
-@check("every pixel keeps its own shares, and nothing else is kept.")
-def independent(answer) -> None:
-    """The product of the marginals of a table, of the same shape."""
-    for p in _tables():
-        value = answer(p)
-        require(isinstance(value, Tensor), f"the answer should be a table, not {type(value).__name__}")
-        require(
-            value.shape == p.shape,
-            f"for a table of shape {tuple(p.shape)} the answer should have that shape too, not {tuple(value.shape)}",
-        )
-        require(not torch.allclose(value, p, atol=1e-6), "that is p itself: its pixels still know of each other")
-        require(
-            p.ndim != 4 or not torch.allclose(value.sum(), torch.tensor(16.0), atol=1e-3),
-            "you took each marginal for 1; sum p over all axes but one",
-        )
-        require(
-            abs(value.sum().item() - 1) < 1e-4,
-            f"your table sums to {value.sum():.3f}. Multiply the marginals: do not add them",
-        )
-        uniform = torch.full_like(p, 1 / p.numel())
-        require(
-            p.ndim == 4 or not torch.allclose(value, uniform, atol=1e-5),
-            "you made all pictures equally likely; a pixel that is mostly black must stay so",
-        )
-        require(
-            all(torch.allclose(a, b, atol=1e-5) for a, b in zip(_marginals(value), _marginals(p), strict=True)),
-            "a pixel has other shares than in p: does every marginal stand at its own axis?",
-        )
-        product = torch.einsum("a,b,c,d->abcd" if p.ndim == 4 else "a,b,c->abc", *_marginals(p))
-        require(torch.allclose(value, product, atol=1e-5), "the marginals are right, and yet some pixels still agree")
+def _shares(tokens: Tensor, colours: int) -> Tensor:
+    return F.one_hot(tokens, colours).float().mean(0)
+
+
+@check("a row for each pixel, a share for each colour, and every row sums to 1.")
+def counted_shares(answer) -> None:
+    """The share of every colour at every pixel: ``(n, pixels)`` to ``(pixels, colours)``."""
+    tokens, colours = _pictures(), 4
+    value = answer(tokens, colours)
+    right = _shares(tokens, colours)  # (3, 4)
+    require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
+    require(
+        value.shape != right.T.shape,
+        "you have a row for each colour; turn the table round: a row for each pixel, a column for each colour",
+    )
+    require(
+        value.shape != (len(tokens), colours),
+        "you have a row for each picture; count over the pictures, for each pixel by itself",
+    )
+    require(
+        value.shape != (3, 3),
+        "one column is missing: a colour that never occurs has a column too, of zeros. Make `colours` columns",
+    )
+    require(value.shape == right.shape, f"for 3 pixels and 4 colours it should be (3, 4), not {tuple(value.shape)}")
+    wrong = {
+        "these are counts; divide them by the number of pictures": right * len(tokens),
+        "all pixels have the same shares in your table; count each pixel by itself": right.mean(0).expand(3, -1),
+        "your table sums to 1 as a whole; every row should, for each pixel has a distribution of its own": right / 3,
+    }
+    require_none_of(wrong, value, atol=1e-5)
+    require(
+        torch.allclose(value.double(), right.double(), atol=1e-5),
+        f"of the five pictures, pixel 0 has the shares {[round(v, 2) for v in right[0].tolist()]}; "
+        f"you give {[round(v, 2) for v in value[0].tolist()]}",
+    )
+
+
+@check("every pixel throws its own die: the shares are kept, and nothing else is.")
+def independent_dice(answer) -> None:
+    """n pictures, every pixel drawn by itself: ``(pixels, colours)`` to ``(n, pixels)``."""
+    shares, n = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]]), 20_000
+    value = answer(shares, n, torch.Generator().manual_seed(0))
+    require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
+    require(value.shape != (2, n), "you have a row for each pixel; turn it round: a row for each picture")
+    require(value.shape == (n, 2), f"{n} pictures of 2 pixels should be ({n}, 2), not {tuple(value.shape)}")
+    require(
+        not value.is_floating_point() and value.min() >= 0 and value.max() <= 2,
+        "a pixel is the number of a colour, here 0, 1 or 2",
+    )
+    require(
+        torch.equal(value, answer(shares, n, torch.Generator().manual_seed(0))),
+        "the same generator should give the same draw: pass generator=rng to what draws",
+    )
+    require(
+        (value != value[0]).any(),
+        "all your pictures are alike; throw new dice for each of them, and do not always take the likeliest colour",
+    )
+    found = _shares(value, 3)
+    require(
+        not torch.allclose(found, torch.full_like(found, 1 / 3), atol=0.02),
+        "you draw all colours equally often; the shares should say how often",
+    )
+    require(
+        not torch.allclose(found, shares.mean(0).expand(2, -1), atol=0.02),
+        "your pixels all draw from the same shares; each has a row of its own",
+    )
+    require(
+        torch.allclose(found, shares, atol=0.02),
+        f"pixel 0 should be colour 0 in {shares[0, 0]:.0%} of the pictures; in yours it is in {found[0, 0]:.0%}",
+    )
+    both = _shares(3 * value[:, :1] + value[:, 1:], 9).view(3, 3)  # of each two colours together
+    require(
+        torch.allclose(both, found[0][:, None] * found[1], atol=0.02),
+        "the shares are right, and yet your two pixels agree: one die served them both. Throw one for each pixel",
+    )
 
 
 @check("what the pixels have by themselves, minus what they have together: the bits that they share.")
-def total_correlation(answer) -> None:
-    """Sum of the marginal entropies minus the joint entropy, in bits."""
-    for p in _tables():
-        value = answer(p)
+def shared_bits(answer) -> None:
+    """Sum of the entropies of the pixels minus that of the picture, in bits."""
+    columns = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1]])
+    for tokens, colours in ((columns, 2), (_pictures(), 4)):
+        shares = _shares(tokens, colours)
+        value = answer(shares, tokens)
         value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
         require(isinstance(value, float | int), f"the answer should be one number, not {value!r}")
-        alone = sum(torch.special.entr(m).sum().item() for m in _marginals(p)) / math.log(2)
-        whole = torch.special.entr(p).sum().item() / math.log(2)
-        right = alone - whole
+        counts = tokens.unique(dim=0, return_counts=True)[1]
+        alone = torch.special.entr(shares).sum().item() / math.log(2)
+        whole = torch.special.entr(counts / len(tokens)).sum().item() / math.log(2)
+        right, n, different = alone - whole, len(tokens), len(counts)
 
         def is_near(wrong: float, value: float = value, right: float = right) -> bool:
             return math.isclose(value, wrong, rel_tol=1e-3) and not math.isclose(wrong, right, rel_tol=1e-3)
@@ -71,8 +113,16 @@ def total_correlation(answer) -> None:
         require(not is_near(alone), "that is the entropy of the pixels one by one; take the picture's from it")
         require(not is_near(whole), "that is the entropy of the picture; compare it with the pixels' one by one")
         require(
-            not is_near(alone / p.ndim - whole) and not is_near(right / p.ndim),
+            not is_near(alone / tokens.shape[1] - whole) and not is_near(right / tokens.shape[1]),
             "you took a mean over the pixels; their bits add up",
+        )
+        require(
+            not is_near(alone - math.log2(n)),
+            f"you count {n} different pictures, but two of them are equal: torch.unique finds them, with dim=0",
+        )
+        require(
+            not is_near(alone - math.log2(different)),
+            f"you take all {different} different pictures for equally likely; one comes twice: return_counts=True",
         )
         require(
             math.isclose(value, right, rel_tol=1e-3, abs_tol=1e-5),
@@ -80,34 +130,46 @@ def total_correlation(answer) -> None:
         )
 
 
-@check("keep what agrees with the pixels so far, add up what may follow, and make it sum to 1 again.")
-def next_pixel(answer) -> None:
-    """P(next pixel | pixels so far), ``(k,)``."""
-    for p, known in ((_tables()[0], (1, 0)), (_tables()[1], ()), (_tables()[1], (2,)), (_tables()[1], (0, 1))):
-        value = answer(p, known)
-        rest = p[known]
-        joint = rest.flatten(1).sum(1) if rest.ndim > 1 else rest
-        right = joint / joint.sum()
+@check("the known pixels choose among the answers, and the others do not count: that is what a condition is.")
+def agreeing(answer) -> None:
+    """Those of the answers ``(m, pixels)`` that agree best with the known pixels of a picture."""
+    answers = _pictures()
+    for picture, known, right in (
+        ([0, 1, 0], [True, False, False], [0, 1, 4]),
+        ([0, 1, 0], [True, True, False], [0, 1]),
+        ([0, 1, 0], [False, False, False], [0, 1, 2, 3, 4]),
+        ([0, 0, 1], [True, True, True], [4]),
+    ):
+        picture, known = torch.tensor(picture), torch.tensor(known)
+        value = answer(answers, picture, known)
+        same = answers == picture
+        require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
         require(
-            isinstance(value, Tensor) and value.shape == right.shape,
-            f"with {len(known)} pixels known the answer should be {len(right)} numbers, one for each colour of the "
-            "next pixel. Add up over the pixels that come after it",
+            value.dtype != torch.bool and value.ndim == 2 and value.shape[1] == 3,
+            "give the answers themselves, whole: a table with a row for each that agrees, answers[...]",
         )
         require(
-            not (len(known) and torch.allclose(value, joint, atol=1e-6)),
-            f"your numbers sum to {value.sum():.3f}: that is P(next and known). Divide by P(known)",
+            len(value) > 0 or not known.all(),
+            "here no answer agrees with all known pixels, and you give none; take those that agree with the most",
         )
-        marginal = _marginals(p)[len(known)]
+        wanted = answers[right]
+        if torch.equal(value, wanted):
+            continue
         require(
-            not (len(known) and torch.allclose(value, marginal, atol=1e-5) and not torch.allclose(marginal, right)),
-            "that is the pixel's marginal: it does not look at what is known",
-        )
-        require(
-            not torch.allclose(value, joint.softmax(0), atol=1e-5),
-            "these are probabilities already: a sum turns them into shares, not a softmax",
+            not torch.equal(value, answers),
+            "you give all answers; those that contradict a known pixel must go",
         )
         require(
-            torch.allclose(value, right, atol=1e-5),
-            f"for pixels {known} known you give {[round(v, 3) for v in value.tolist()]}, and it should be "
-            f"{[round(v, 3) for v in right.tolist()]}",
+            not torch.equal(value, answers[same.sum(1) == same.sum(1).max()])
+            and not torch.equal(value, answers[same.all(1)]),
+            "you compare all pixels; what stands at a hidden one means nothing. Compare the known ones: [:, known]",
+        )
+        require(
+            not torch.equal(value, answers[(same & known).any(1)]),
+            "one known pixel that agrees is not enough; all of them should, or as many as can be",
+        )
+        require(
+            False,
+            f"of the answers {answers.tolist()}, those that agree with {picture.tolist()} where known is "
+            f"{known.tolist()} are {wanted.tolist()}; you give {value.tolist()}",
         )

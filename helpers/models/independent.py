@@ -5,6 +5,7 @@
 No pixel knows what another has become. This is what a picture model without a random vector can do at best.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,27 @@ from torch import Tensor, nn
 from helpers import palette as crayons
 from helpers.captions import Language
 from helpers.layers import CaptionEmbedding, choose, latent
+
+
+def marginals(tokens: Tensor, colours: int) -> Tensor:
+    """The share of every colour at every pixel: ``(n, pixels)`` int64 to ``(pixels, colours)``."""
+    return torch.stack([(tokens == k).float().mean(0) for k in range(colours)], dim=1)
+
+
+def draw_independently(shares: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """n pictures, each pixel drawn by itself from its row of ``(pixels, colours)``: ``(n, pixels)`` int64."""
+    return torch.multinomial(shares, n, replacement=True, generator=rng).T
+
+
+def total_correlation(shares: Tensor, tokens: Tensor) -> float:
+    """The bits of the pixels one by one minus those of the picture as a whole (Watanabe 1960).
+
+    Args:
+        shares: ``(pixels, colours)``, the marginals of the tokens.
+        tokens: ``(n, pixels)`` int64: pictures, each as likely as it is frequent among them.
+    """
+    whole = tokens.unique(dim=0, return_counts=True)[1] / len(tokens)  # the share of each different picture
+    return (torch.special.entr(shares).sum() - torch.special.entr(whole).sum()).item() / math.log(2)
 
 
 class IndependentPixels(nn.Module):
