@@ -121,4 +121,7 @@ def test_the_course_keeps_the_rules():
 
 def test_the_board_of_the_course_is_whole():
     rows = challenge.COURSE.rows()
-    assert len(challenge.standings(rows).splitlines()) == 1 + len(challenge.course_entries())
+    shown = challenge.standings(rows)
+    assert len(shown.splitlines()) == 1 + len(challenge.course_entries())
+    page = (challenge.DATA.parent / "docs" / "challenge.md").read_text(encoding="utf-8")
+    assert shown in page, "docs/challenge.md shows another board; `python -m helpers.challenge board` prints it"
