@@ -30,14 +30,14 @@ from helpers.models.gan import GAN, Discriminator
 from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, nothing
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.models.masked import MaskedPixels
-from helpers.models.vae import VAE, TwoStageVAE
+from helpers.models.vae import VAE, TwoStageVAE, log_likelihood, reparameterise
 from helpers.training import train
 from helpers.unet import Denoiser
 
 FOLDER = Path(__file__).parent.parent / "data" / "checkpoints"
 
 
-Batches = Callable[[torch.Generator], tuple[Tensor, list[str]]]  # what is learned from, and a caption for each
+Batches = Callable[[torch.Generator], tuple[Any, list[str]]]  # what is learned from, and a caption for each
 
 
 def fresh_dogs(model: nn.Module, stage: "Stage", size: int, rng: torch.Generator) -> Batches:
@@ -183,6 +183,29 @@ def some_of(found: Tensor, captions: list[str], n: int) -> Batches:
     return batches
 
 
+def vectors_beside_dogs(model: PictureDecoder, stage: Stage, size: int, rng: torch.Generator) -> Batches:
+    """New dogs ``(n, 3, s, s)``, after a vector of each that the VAE drew when it saw the same dog at 16 pixels."""
+    device = next(model.parameters()).device
+    vae = load("vae").first.to(device)
+
+    def batches(rng: torch.Generator) -> tuple[tuple[Tensor, Tensor], list[str]]:
+        captions = dogs.LANGUAGE.sample(stage.batch, rng)
+        scenes = dogs.sample_scenes(captions, rng).to(device)
+        with torch.no_grad():
+            z = reparameterise(*vae.encode(dogs.draw(scenes, 16), captions), rng)
+        return (z, dogs.draw(scenes, size)), captions
+
+    return batches
+
+
+def redrawing_loss(
+    model: PictureDecoder, x: tuple[Tensor, Tensor], captions: list[str], rng: torch.Generator
+) -> Tensor:
+    """Of vectors and the dogs that they stand for, in nats for each number of a picture."""
+    z, pictures = x
+    return -log_likelihood(pictures, model(captions, z)).mean() / pictures[0].numel()
+
+
 def distillation_loss(model: OneStep, x: Tensor, captions: list[str], rng: torch.Generator) -> Tensor:
     """Of ``pairs``."""
     return model.distillation_loss(x[:, 0], captions, x[:, 1])
@@ -255,6 +278,11 @@ def build_one_step(rng: torch.Generator | None) -> OneStep:
     return model
 
 
+def build_large_decoder(rng: torch.Generator | None) -> PictureDecoder:
+    """From the vectors of the first of notebook 5's two VAEs, which must be there already, to 64 by 64 pixels."""
+    return PictureDecoder(dogs.LANGUAGE, latent_size=16, size=64, width=112, fold=8)
+
+
 def one_step_game(model: OneStep) -> WithDiscriminator:
     """The model against a discriminator that begins as the network of the diffusion."""
     model.diffusion.network.requires_grad_(True)
@@ -300,6 +328,18 @@ BEYOND = {
         16,
         (Stage({"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02}, 256, **OF_VECTORS, encoded=200_000),),
     ),
+    "large_decoder": Recipe(
+        build_large_decoder,
+        64,
+        (
+            Stage(
+                {"steps": 3_500, "lr": 3e-3, "muon_lr": 0.02, "bfloat16": True},
+                64,
+                vectors_beside_dogs,
+                redrawing_loss,
+            ),
+        ),
+    ),
     "one_step": Recipe(
         build_one_step,
         16,
@@ -336,6 +376,17 @@ def load(name: str, file: Path | None = None) -> nn.Module:
         FileNotFoundError, ValueError: the file is missing, cut short or of another model.
     """
     return _loaded(name, file or FOLDER / f"{name}.safetensors").eval().requires_grad_(False)
+
+
+def enlarged(model: nn.Module) -> nn.Module:
+    """The same model with another decoder: the vectors that it decides on are drawn with 64 by 64 pixels.
+
+    Args:
+        model: ``vae``, ``vector_diffusion`` or ``one_step``, which share their vectors; is changed in place.
+    """
+    vae = next(part for part in model.modules() if isinstance(part, VAE))
+    vae.decoder = load("large_decoder")
+    return model
 
 
 def _loaded(name: str, file: Path) -> nn.Module:

@@ -197,22 +197,25 @@ class PictureDecoder(nn.Module):
     Args:
         language: of the captions.
         latent_size: numbers in z.
-        size: of the pictures, in pixels; a multiple of 4.
-        width: channels at half the size; twice as many at a quarter.
+        size: of the pictures, in pixels; a multiple of ``2 * fold``.
+        width: channels on the finest grid; twice as many on the coarser one.
+        fold: pixels on each side of the square that a point of the finest grid becomes. A larger one keeps the grids,
+            and with them most of the cost, small where the picture is large.
     """
 
-    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 64):
+    def __init__(self, language: Language, latent_size: int, size: int = 16, width: int = 64, fold: int = 2):
         super().__init__()
+        coarse = size // (2 * fold)
         self.latent_shape = (latent_size,)
         self.caption = CaptionEmbedding(language, 128)
         self.style = nn.Sequential(nn.Linear(latent_size + 128, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
         self.begin = nn.Sequential(
-            nn.Linear(latent_size + 128, 2 * width * (size // 4) ** 2), nn.Unflatten(1, (2 * width, size // 4, -1))
+            nn.Linear(latent_size + 128, 2 * width * coarse**2), nn.Unflatten(1, (2 * width, coarse, coarse))
         )
         self.coarse = ConvResidual(2 * width, 128)
         self.up = nn.Sequential(nn.Conv2d(2 * width, 4 * width, 1), nn.PixelShuffle(2))
         self.fine = ConvResidual(width, 128)
-        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
+        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, 3 * fold**2, 3, padding=1), nn.PixelShuffle(fold))
 
     def forward(self, captions: Sequence[str], z: Tensor) -> Tensor:
         """``n`` captions and ``(n, latent_size)`` to pictures ``(n, 3, s, s)``, in [0, 1] or a little beyond.
@@ -223,8 +226,8 @@ class PictureDecoder(nn.Module):
         said = self.caption(captions)
         known = torch.cat([latent(z, len(captions), self.latent_shape, None).to(said.device), said], dim=1)
         style = self.style(known)
-        h = self.coarse(self.begin(known), style)  # (n, 2 * width, s / 4, s / 4)
-        h = self.fine(self.up(h), style)  # (n, width, s / 2, s / 2)
+        h = self.coarse(self.begin(known), style)  # (n, 2 * width, s / (2 fold), s / (2 fold))
+        h = self.fine(self.up(h), style)  # (n, width, s / fold, s / fold)
         return (self.end(h) + 1) / 2
 
 

@@ -116,6 +116,32 @@ def test_the_shipped_diffusion_of_sixteen_numbers_draws_dogs_with_the_decoder_of
     assert judge.faithful(drawn, captions) > 0.95
 
 
+@pytest.mark.parametrize("name", ["vae", "vector_diffusion", "one_step"])
+def test_enlarged_draws_the_same_dogs_with_more_pixels(name):
+    captions = dogs.LANGUAGE.sample(60, rng())
+    z = torch.randn(60, *checkpoints.load(name).latent_shape, generator=rng(1))
+    small = checkpoints.load(name).sample(captions, z)
+    large = checkpoints.enlarged(checkpoints.load(name)).sample(captions, z)
+    assert large.shape == (60, 3, 64, 64)
+    shrunk = nn.functional.avg_pool2d(large, 4)
+    assert (shrunk - small).square().mean() < 0.2 * (shrunk.roll(1, 0) - small).square().mean()
+    assert judge.faithful(nn.functional.avg_pool2d(large, 2), captions) > 0.85
+
+
+def test_a_large_decoder_learns_from_the_vector_of_the_dog_that_it_is_to_draw():
+    decoder = checkpoints.load("large_decoder")
+    stage = dataclasses.replace(checkpoints.MODELS["large_decoder"].stages[0], batch=50)
+    batches = stage.data(decoder, stage, 64, rng())
+    (z, pictures), captions = batches(rng())
+    with torch.no_grad():
+        right = checkpoints.redrawing_loss(decoder, (z, pictures), captions, rng())
+        wrong = checkpoints.redrawing_loss(decoder, (z.roll(1, 0), pictures), captions, rng())
+        drawn = decoder(captions, z)
+    assert right < wrong - 0.3
+    expected = 0.5 * (math.log(2 * math.pi * (pictures - drawn).square().mean()) + 1)  # nats for each number
+    assert right.item() == pytest.approx(expected, rel=1e-3)
+
+
 # ---- Reading ----
 
 

@@ -438,6 +438,15 @@ def test_a_mixture_finds_the_clouds_that_are_there():
         MixtureOfGaussians(dogs.LANGUAGE, 2).fit(pictures[:20], attributes[:20], rng())
 
 
+@pytest.mark.parametrize(("size", "fold"), [(16, 2), (32, 4), (64, 8), (32, 2)])
+def test_a_decoder_may_fold_more_pixels_into_a_point(size, fold):
+    torch.manual_seed(0)
+    decoder = PictureDecoder(dogs.LANGUAGE, 4, size, width=8, fold=fold)
+    drawn = decoder(["a running dog"] * 2, torch.randn(2, 4, generator=rng()))
+    assert drawn.shape == (2, 3, size, size)
+    assert decoder.begin[0].out_features == 16 * (size // (2 * fold)) ** 2
+
+
 # ---- Checkpoints ----
 
 
