@@ -383,9 +383,15 @@ def enlarged(model: nn.Module) -> nn.Module:
 
     Args:
         model: ``vae``, ``vector_diffusion`` or ``one_step``, which share their vectors; is changed in place.
+
+    Raises:
+        ValueError: the model has no VAE with vectors of this kind.
     """
-    vae = next(part for part in model.modules() if isinstance(part, VAE))
-    vae.decoder = load("large_decoder")
+    decoder = load("large_decoder").to(next(model.parameters()).device)
+    vae = next((part for part in model.modules() if isinstance(part, VAE)), None)
+    if vae is None or vae.latent_shape != decoder.latent_shape:
+        raise ValueError("the large decoder draws the vectors of vae, vector_diffusion and one_step, and no others")
+    vae.decoder = decoder
     return model
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from helpers import dogs, judge, palette
+from helpers import checkpoints, dogs, judge, palette
 from helpers.layers import Decoder, PictureDecoder, PictureEncoder
 from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
@@ -159,6 +159,17 @@ def test_a_model_of_one_step_learns_from_both_of_its_teachers_there(model, seen,
     model.distillation_loss(led, CAPTIONS, z).backward()
     game.loss(model.diffusion.inside(elsewhere(seen), CAPTIONS), CAPTIONS, rng()).backward()
     assert game.sample(CAPTIONS, rng=rng()).device.type == ELSEWHERE
+
+
+def test_what_is_enlarged_draws_there(elsewhere, monkeypatch):
+    model, decoder = elsewhere(TwoStageVAE(WORDS, 16, 16, 8)), PictureDecoder(WORDS, 16, 64, 8, fold=8)
+    monkeypatch.setattr(checkpoints, "load", lambda name: decoder)
+    monkeypatch.setattr(nn.Module, "to", lambda self, device: elsewhere(self))  # of torch's, a fake device takes none
+    drawn = checkpoints.enlarged(model).sample(CAPTIONS, rng=rng())
+    assert drawn.device.type == ELSEWHERE
+    assert drawn.shape == (2, 3, 64, 64)
+    z = elsewhere(torch.randn(2, 16))
+    checkpoints.redrawing_loss(decoder, (z, elsewhere(dogs_of(CAPTIONS, 64))), CAPTIONS, rng()).backward()
 
 
 @pytest.mark.parametrize("model", [diffusion], indirect=True)

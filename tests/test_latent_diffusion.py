@@ -128,11 +128,22 @@ def test_enlarged_draws_the_same_dogs_with_more_pixels(name):
     assert judge.faithful(nn.functional.avg_pool2d(large, 2), captions) > 0.85
 
 
+@pytest.mark.parametrize("name", ["gan", "latent_diffusion"])
+def test_only_what_has_those_vectors_can_be_enlarged(name):
+    with pytest.raises(ValueError, match="no others"):
+        checkpoints.enlarged(checkpoints.load(name))
+
+
 def test_a_large_decoder_learns_from_the_vector_of_the_dog_that_it_is_to_draw():
     decoder = checkpoints.load("large_decoder")
     stage = dataclasses.replace(checkpoints.MODELS["large_decoder"].stages[0], batch=50)
     batches = stage.data(decoder, stage, 64, rng())
-    (z, pictures), captions = batches(rng())
+    (z, pictures), captions = batches(rng(3))
+    again = rng(3)
+    scenes = dogs.sample_scenes(dogs.LANGUAGE.sample(50, again), again)
+    assert torch.equal(pictures, dogs.draw(scenes, 64))
+    mu, log_var = checkpoints.load("vae").first.encode(dogs.draw(scenes, 16), captions)
+    assert ((z - mu) / (log_var / 2).exp()).std().item() == pytest.approx(1, abs=0.1)  # drawn, and not the mean
     with torch.no_grad():
         right = checkpoints.redrawing_loss(decoder, (z, pictures), captions, rng())
         wrong = checkpoints.redrawing_loss(decoder, (z.roll(1, 0), pictures), captions, rng())
