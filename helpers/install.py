@@ -224,7 +224,7 @@ def version_here(name):
 
 
 def ready():
-    """Let the lessons run in this Python. It is called in the first cell of a notebook that ``make badges`` has changed.
+    """Let the lessons run in this Python. It is called in the first cell of a notebook with buttons.
 
     What is missing is installed, and what is there stays, even where it is older than what the course is tested with:
     torch fits the driver, ipywidgets the pages of the host, and half of it is imported already. Then the kernel goes to
@@ -248,7 +248,7 @@ def ready():
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if run.returncode:
             raise RuntimeError(
-                "The packages could not be installed. Most often there is no network (on Kaggle: Settings, Internet on) "
+                "The packages could not be installed. Most often there is no network (on Kaggle: Settings, Internet) "
                 "or the disk is full. Mend that and run this cell again. pip says:\n" + run.stdout.strip()[-1000:]
             )
         importlib.invalidate_caches()

@@ -10,19 +10,19 @@ be missing where there is no network.
 
 import argparse
 import dataclasses
+import json
 import os
 import re
 import sys
 from pathlib import Path
 from string import Template
+from typing import TypeVar
 from urllib.parse import quote
-
-import nbformat
-from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = "notebooks/00_start_here.ipynb"
 TAG = "launch"
+Notebook = TypeVar("Notebook", bound=dict)
 MARK = "<!-- make badges -->"  # at the end: behind a comment at its start, a line is no Markdown any more
 LINE = re.compile(rf"^.*{MARK}\n\n", re.MULTILINE)
 LAUNCH = Template("""\
@@ -36,17 +36,19 @@ except ImportError:
     import tempfile
     from pathlib import Path
 
-    here, drive = Path.cwd() if os.access(".", os.W_OK) else Path.home(), Path("/content/drive/MyDrive/$name")
-    places = [here, *here.parents, *here.glob("*"), *Path("/kaggle/input").glob("*"), drive]
+    address, branch, name = "$address", "$branch", "$name"
+    here = Path.cwd() if os.access(".", os.W_OK) else Path.home()
+    drive, uploaded = Path("/content/drive/MyDrive", name), Path("/kaggle/input").glob("*")
+    places = [here, *here.parents, *here.glob("*"), drive, *uploaded]
     course = next((place for place in places if os.path.isfile(place / "helpers" / "install.py")), None)
     if course is None:
         print("Fetching the course ...", flush=True)
         with tempfile.TemporaryDirectory(dir=here) as partial:
-            git = ["git", "clone", "--quiet", "--depth=1", "--branch=$branch", "$address", f"{partial}/course"]
-            fetched = subprocess.run(git, env=os.environ | {"GIT_TERMINAL_PROMPT": "0"}, capture_output=True, text=True)
-            if fetched.returncode:
-                raise ConnectionError(f"No network? (On Kaggle: Settings, Internet on.) git says: {fetched.stderr}")
-            course = Path(partial, "course").rename(here / "$name")
+            git = ["git", "clone", "--quiet", "--depth=1", f"--branch={branch}", address, f"{partial}/course"]
+            done = subprocess.run(git, env=os.environ | {"GIT_TERMINAL_PROMPT": "0"}, capture_output=True, text=True)
+            if done.returncode:
+                raise ConnectionError(f"No network? (On Kaggle: Settings, Internet on.) {done.stderr}") from None
+            course = Path(partial, "course").rename(here / name)
     sys.path.insert(0, str(course))
     from helpers import install
 install.ready()""")
@@ -91,31 +93,34 @@ class Host:
         return LAUNCH.substitute(address=f"https://github.com/{self.repo}", branch=self.branch, name=name)
 
 
-def launches(cell: NotebookNode) -> bool:
-    """Whether a cell is one of ours."""
-    return TAG in cell.metadata.get("tags", [])
+def launches(cell: dict) -> bool:
+    """Whether a cell of a notebook is one of ours."""
+    return TAG in cell["metadata"].get("tags", [])
 
 
-def without(nb: NotebookNode) -> NotebookNode:
+def without(nb: Notebook) -> Notebook:
     """A notebook, changed in place, as it was before ``make badges``."""
-    nb.cells = [cell for cell in nb.cells if not launches(cell)]
+    nb["cells"] = [cell for cell in nb["cells"] if not launches(cell)]
     return nb
 
 
-def of_notebook(nb: NotebookNode, path: str, host: Host | None) -> NotebookNode:
-    """A notebook, changed in place, with buttons below its title and the fetching before all other code.
+def of_notebook(text: str, path: str, host: Host | None) -> str:
+    """A notebook, as in its file, with buttons below its title and the fetching before all other code.
 
     Args:
+        text: of the file. Nothing else in it changes, so it is read as JSON, and not as a notebook.
         path: of the notebook in the repository.
         host: None takes them out.
     """
-    without(nb)
+    nb = without(json.loads(text))
     if host:
-        metadata = {"tags": [TAG]}
-        first = next(index for index, cell in enumerate(nb.cells) if cell.cell_type == "code")
-        nb.cells.insert(first, nbformat.v4.new_code_cell(host.launch(), id="launch", metadata=metadata))
-        nb.cells.insert(1, nbformat.v4.new_markdown_cell(host.buttons(path), id="launch-buttons", metadata=metadata))
-    return nb
+        cells, metadata = nb["cells"], {"tags": [TAG]}
+        code = {"cell_type": "code", "execution_count": None, "id": "launch", "metadata": metadata, "outputs": []}
+        words = {"cell_type": "markdown", "id": "launch-buttons", "metadata": metadata}
+        first = next(index for index, cell in enumerate(cells) if cell["cell_type"] == "code")
+        cells.insert(first, code | {"source": host.launch().splitlines(keepends=True)})
+        cells.insert(1, words | {"source": [host.buttons(path)]})
+    return json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
 
 
 def of_readme(text: str, host: Host | None) -> str:
@@ -128,7 +133,7 @@ def put(host: Host | None, root: Path = ROOT) -> list[str]:
     """Change the README and the notebooks of a course; returns the names of those that are not as they were."""
     texts = {root / "README.md": lambda text, name: of_readme(text, host)}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
-        texts[path] = lambda text, name: nbformat.writes(of_notebook(nbformat.v4.reads(text), name, host)) + "\n"
+        texts[path] = lambda text, name: of_notebook(text, name, host)
     changed = []
     for path, change in texts.items():
         name = path.relative_to(root).as_posix()
