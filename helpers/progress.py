@@ -108,6 +108,6 @@ def _known_by_text(code: str, cells: list[dict]) -> str:
     texts = {cell["id"]: "".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"}
     if code.strip() in [text for id, text in texts.items() if not id.startswith(KINDS)]:
         return ""
-    lines = code.splitlines()
+    lines = [line.strip() for line in code.splitlines()]
     calls = {id: text.splitlines()[-1] for id, text in texts.items() if id.startswith(KINDS)}
     return next((id for id, call in calls.items() if call in lines), "")
