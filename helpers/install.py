@@ -236,7 +236,7 @@ def ready():
     """
     import importlib
 
-    sentence = problem(free_bytes=float("inf"))
+    sentence = problem(sys.version_info, float("inf"))
     if sentence:
         raise RuntimeError(sentence)
     lacking = {name: low for name, low in lowest_versions().items() if name not in FOR_LAB and not version_here(name)}

@@ -2,7 +2,7 @@
 
 An exercise counts once its check passes in the exercise's own cell. So opening and running the solution does not count.
 JupyterLab and Notebook say which cell they run. Elsewhere, as on Colab and in VS Code, a cell is known by its text: it
-calls the check of an exercise, and it is not our solution as it came.
+calls the check of an exercise, and it is not our solution to the letter.
 """
 
 import html

@@ -58,6 +58,21 @@ def test_what_will_do_is_fine(finding):
     assert doctor.Report((finding,)).verdict == "Your machine is ready."
 
 
+def test_the_older_packages_of_a_host_are_named_and_left():
+    finding = doctor.packages({"a": "2.15", "b": "1", "jupyterlab": "4"}, version_of, "Colab")
+    assert finding.fine
+    assert finding.found == "a 2.14.1+cpu is older than 2.15, as Colab has it"
+    finding = doctor.packages({"a": "2.15", "x": "1"}, version_of, "Colab")
+    assert not finding.fine
+    assert finding.found == "x is missing; a 2.14.1+cpu is older than 2.15"
+    assert finding.advice == "Run the first cell of code again."
+
+
+def test_on_a_host_no_browser_is_looked_for(monkeypatch):
+    monkeypatch.setattr(doctor.install, "host", lambda: "Colab")
+    assert "browser" not in [finding.name for finding in doctor.examine().findings]
+
+
 @pytest.mark.parametrize(
     ("seen", "card", "said"),
     [
