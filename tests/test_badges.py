@@ -197,3 +197,8 @@ def test_binder_gets_the_small_torch_first_and_a_python_that_will_do():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     lowest = environment["dependencies"][0].removeprefix("python>=")
     assert tuple(map(int, version.split("."))) >= tuple(map(int, lowest.split(".")))
+
+
+def test_the_cell_to_paste_is_the_one_that_the_buttons_bring():
+    text = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    assert f"```python\n{badges.Host('owner/name').launch()}\n```" in text
