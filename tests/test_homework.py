@@ -393,6 +393,51 @@ def test_a_full_disk_costs_nothing_but_the_new_checkpoint(faces, tmp_path, monke
     assert len(run.train(TINY, faces, tmp_path, progress=False)) == 6
 
 
+def test_a_folder_that_is_gone_ends_the_run_and_is_not_made_again(faces, tmp_path, monkeypatch):
+    """As if a drive were unmounted: what lay there is there when it is mounted again."""
+    drive, away, real = tmp_path / "drive", tmp_path / "away", run.throw
+
+    def unmounted(seed, step, *others):
+        if step == 3:
+            drive.rename(away)
+        return real(seed, step, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "throw", unmounted)
+        with pytest.raises(OSError, match=r"at step 4: the folder is gone.* mount that again.* the same command again"):
+            run.train(TINY, faces, drive / "run", save_every=0, progress=False)
+    assert not drive.exists()
+    away.rename(drive)
+    assert [path.name for path in run.checkpoints(drive / "run")] == ["step-00000003.pt", "step-00000002.pt"]
+    assert len(run.train(TINY, faces, drive / "run", progress=False)) == 6
+    with pytest.raises(OSError, match=r"could not be written.* the same command again"):
+        archive.store(blobs(2), tmp_path / "gone" / "run" / "samples.npy")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_samples_and_logs_that_cannot_be_written_stop_no_training(faces, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run._Journal, "_show", full)
+    monkeypatch.setattr(run, "SHEET_EVERY", 2)
+    with pytest.warns(UserWarning, match=r"no more samples and logs in .*No space left.* MB free") as warned:
+        assert len(run.train(TINY, faces, tmp_path)) == 6
+    assert len(warned) == 1
+    assert run.load(tmp_path)[2] == 6
+
+
+def test_a_drive_that_is_not_mounted_is_no_place_for_a_run(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "DRIVE", tmp_path / "drive")
+    folder = tmp_path / "drive" / "MyDrive" / "run"
+    for command in (["train", "--faces", "20", "--size", "16"], ["sample"]):
+        with pytest.raises(SystemExit, match=r"drive that is not mounted.*drive\.mount\('.*drive'\)"):
+            command_line.main([*command, "--folder", str(folder)])
+    assert not (tmp_path / "drive").exists()
+    monkeypatch.setattr(run.os.path, "ismount", lambda path: True)
+    assert len(run.train(run.Config(**vars(TINY) | {"steps": 1}), faces, folder, progress=False)) == 1
+
+
 def test_what_does_not_fit_into_memory_is_explained(faces, tmp_path, monkeypatch):
     def too_much(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")

@@ -238,7 +238,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"note: {message}", file=sys.stderr)
+    from tqdm.auto import tqdm
+
+    tqdm.write(f"note: {message}", file=sys.stderr)  # on a line of its own, though there may be a bar
 
 
 if __name__ == "__main__":

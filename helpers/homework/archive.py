@@ -1,5 +1,6 @@
 """A thousand samples, and the archive that is handed in: 1.jpg to 1000.jpg, flat, less than 2 MB."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -228,8 +229,13 @@ def _archive(files: list[bytes]) -> bytes:
 
 
 def _write(path: Path, write: Callable) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        write(file)
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(exist_ok=True)  # and none above it: where a drive is gone, they would hide it
+        with partial.open("wb") as file:
+            write(file)
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise OSError(f"{path} could not be written: {error}. Mend that and give the same command again") from error
