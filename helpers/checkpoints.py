@@ -340,7 +340,7 @@ BEYOND = {
         64,
         (
             Stage(
-                {"steps": 3_500, "lr": 3e-3, "muon_lr": 0.02, "bfloat16": True},
+                {"steps": 13_000, "lr": 3e-3, "muon_lr": 0.02, "bfloat16": True},
                 64,
                 vectors_beside_dogs,
                 redrawing_loss,

@@ -13,6 +13,12 @@ from helpers.homework import data
 from helpers.pictures import to_float
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
+PROMPTS = (
+    "a large white dog running left in the city",
+    "a small brown dog running right on the sand",
+    "a golden dog running on the grass",
+    "a running dog",
+)
 LAYERS = {  # of helpers, from the top: what each is for, and its modules, which import from their own layer and below
     "what a lesson and its reader use": (
         "checks",
@@ -53,11 +59,18 @@ def draw_all() -> None:
 
 
 def emerge(rng: torch.Generator) -> None:
-    """Notebook 11: twenty-four dogs on their way from noise, as an animation that ends, and begins, with the dogs."""
-    model = checkpoints.load("latent_diffusion")
-    captions = dogs.LANGUAGE.sample(24, rng)
-    way = [model.outside(x, captions) for x, _ in model.trajectory(captions, rng=rng, steps=20, guidance=2)]
-    frames = [figures.crowd(drawn, alt="dogs", pixels=96).image for drawn in way[::2] + way[-1:]]
+    """Notebook 11: six dogs for each of four captions on their way from sixteen random numbers each to a dog.
+
+    The animation ends, and begins, with the dogs.
+    """
+    model = checkpoints.enlarged(checkpoints.load("vector_diffusion"))
+    captions = [caption for caption in PROMPTS for _ in range(6)]
+    way = [model.outside(x, captions) for x, _ in model.trajectory(captions, rng=rng, steps=20, spacing="quadratic")]
+    frames = []
+    for drawn in way[::2] + way[-1:]:
+        rows = dict(zip(PROMPTS, drawn.split(6), strict=True))
+        frames.append(figures.show(rows, alt="dogs", pixels=96).image)
+    frames = figures.thrifty(frames, colours=256)
     each = [250] * (len(frames) - 1) + [4000]
     options = {"save_all": True, "append_images": frames, "default_image": True, "duration": each, "loop": 0}
     frames[-1].save(FOLDER / "dogs.png", **options)
