@@ -7,11 +7,13 @@ import subprocess
 import sys
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 
 from publish import badges, copies, lesson
 from tests import test_notebooks
+from tests.execute import normalise
 from tests.test_notebooks import NOTEBOOKS, ROOT, read, rendered
 
 HOST = badges.Host("a-teacher/dogs.2026", "autumn/term")
@@ -202,3 +204,14 @@ def test_binder_gets_the_small_torch_first_and_a_python_that_will_do():
 def test_the_cell_to_paste_is_the_one_that_the_buttons_bring():
     text = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
     assert f"```python\n{badges.Host('owner/name').launch()}\n```" in text
+
+
+def test_what_a_host_has_put_in_is_not_counted_when_a_notebook_is_executed():
+    nb = nbformat.v4.reads(badges.of_notebook(NOTEBOOKS[0].read_text(encoding="utf-8"), badges.FIRST, HOST))
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count = count
+    code[0].outputs = [nbformat.v4.new_output("stream", text="Fetching the course ...\n")]
+    normalise(nb)
+    assert (code[0].execution_count, code[0].outputs) == (None, [])
+    assert [cell.execution_count for cell in code[1:]] == list(range(1, len(code)))

@@ -415,6 +415,20 @@ def test_a_folder_that_is_gone_ends_the_run_and_is_not_made_again(faces, tmp_pat
     assert not (tmp_path / "gone").exists()
 
 
+def test_an_old_checkpoint_is_emptied_before_it_is_deleted(faces, tmp_path, monkeypatch):
+    """A drive may keep for a while what is deleted."""
+    real, sizes = Path.unlink, []
+
+    def unlink(path, *arguments, **options):
+        if path.suffix == ".pt":
+            sizes.append(path.stat().st_size)
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    run.train(run.Config(**vars(TINY) | {"steps": 4}), faces, tmp_path, save_every=0, progress=False)
+    assert sizes == [0, 0]
+
+
 def test_samples_and_logs_that_cannot_be_written_stop_no_training(faces, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
