@@ -7,7 +7,7 @@ from helpers import dogs, judge
 from helpers.checks import check, require
 from helpers.dogs import LANGUAGE
 
-MOST = 16  # pixels of 256 that may be changed: whoever looks still sees the dog
+MOST = 16  # pixels of 256 that may be changed: few enough for the dog to be seen
 
 
 @check("that is the one caption which says all this and nothing more. Its dogs are left to differ in the rest.")
