@@ -55,13 +55,13 @@ z -> choose one
 # Training
 .         | (caption) | .               | <epsilon>                | (caption') | .
 {picture} | encoder   | (mu, log_var)   | [z = mu + sigma·epsilon] | decoder    | {redrawn}
-.         | .         | [KL to N(0, I)] | [loss: the sum of both]  | .          | [squared error]
+.         | .         | [KL to N(0, I)] | [loss: the sum of both]  | .          | [−log p(x|z)]
 
-picture -> encoder -> mu, log_var -> z = mu + sigma·epsilon -> decoder -> redrawn -> squared error
+picture -> encoder -> mu, log_var -> z = mu + sigma·epsilon -> decoder -> redrawn -> −log p(x|z)
 caption -> encoder
 epsilon -> z = mu + sigma·epsilon
 caption' -> decoder
-picture -> squared error -> loss: the sum of both
+picture -> −log p(x|z) -> loss: the sum of both
 mu, log_var -> KL to N(0, I) -> loss: the sum of both
 
 # Drawing: the encoder is not needed
@@ -73,22 +73,22 @@ caption -> decoder
 """,
     "flow": """
 # Training: from picture to z in three moves (every network is told the caption)
-.         | (many: 752 numbers) | .             | [(many − guess) / deviation] | .                   | (z of the many)
-{picture} | .                   | 1. encoder    | 2. decoder                   | .                   | [−log p(x)]
-.         | (few: 16 numbers)   | [few − shift] | .                            | 3. spline couplings | (z of the few)
+.         | (many: 752 numbers) | .             | [(many − guess) / deviation] | .            | (z of the many)
+{picture} | .                   | 1. encoder    | 2. decoder                   | .            | [−log p(x)]
+.         | (few: 16 numbers)   | [few − shift] | .                            | 3. couplings | (z of the few)
 
 picture -> many: 752 numbers -> (many − guess) / deviation -> z of the many -> −log p(x)
-picture -> few: 16 numbers -> few − shift -> 3. spline couplings -> z of the few -> −log p(x)
+picture -> few: 16 numbers -> few − shift -> 3. couplings -> z of the few -> −log p(x)
 many: 752 numbers -> 1. encoder -> few − shift -> 2. decoder -> (many − guess) / deviation
 
 # Drawing: the same moves, backwards
-<z of the many> | .                   | [z · deviation + guess] | (many)        | .
-.               | .                   | 2. decoder              | 1. encoder    | {a picture}
-<z of the few>  | 3. spline couplings | .                       | [few + shift] | .
+<z of the many> | .            | [z · deviation + guess] | (many)        | .
+.               | .            | 2. decoder              | 1. encoder    | {a picture}
+<z of the few>  | 3. couplings | .                       | [few + shift] | .
 
-z of the few -> 3. spline couplings -> 2. decoder -> z · deviation + guess
+z of the few -> 3. couplings -> 2. decoder -> z · deviation + guess
 z of the many -> z · deviation + guess -> many -> 1. encoder -> few + shift -> a picture
-3. spline couplings -> few + shift
+3. couplings -> few + shift
 many -> a picture
 """,
     "diffusion": """

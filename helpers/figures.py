@@ -413,18 +413,23 @@ def bars(values: dict[str, float], alt: str, unit: str) -> Figure:
 def colour_bars(probabilities: Tensor, palette: Tensor, titles: Sequence[str], alt: str) -> Figure:
     """How likely each colour is: a row of bars for each distribution, every bar in the colour that it stands for.
 
+    All rows have one logarithmic axis, so that wide and narrow distributions can be compared; it ends at a thousandth.
+
     Args:
         probabilities: ``(rows, k)``, each row with the sum 1.
         palette: ``(k, 3)`` colours in [0, 1].
         titles: one a row; the entropy is written beside it.
         alt: what there is to see.
     """
-    figure, axes = plt.subplots(len(titles), 1, figsize=(9, 1.5 * len(titles) + 0.3), sharex=True, squeeze=False)
+    size = (9, 1.5 * len(titles) + 0.3)
+    figure, axes = plt.subplots(len(titles), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, row, title in zip(axes.flat, probabilities, titles, strict=True):
         bits = torch.special.entr(row).sum().item() / math.log(2)
         axis.bar(range(len(palette)), row.numpy(), width=1, color=palette.numpy(), edgecolor="#888888", linewidth=0.4)
         axis.set_title(f"{title}: {bits:.2f} bits", loc="left", fontsize=plt.rcParams["font.size"] - 1)
-        axis.set_ylim(0, max(0.25, 1.05 * row.max().item()))
+        axis.set_yscale("log")
+        axis.set_ylim(1e-3, 1.2)
+        axis.set_yticks(ticks := [0.001, 0.01, 0.1, 1], [f"{tick:g}" for tick in ticks])
         axis.set_ylabel("probability", fontsize=plt.rcParams["font.size"] - 2)
     axes.flat[-1].set_xlabel("colours of the palette, from dark to light")
     return plot(figure, alt)

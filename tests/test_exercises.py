@@ -32,6 +32,27 @@ WRONG_ANSWERS = [
     ),
     ("00_start_here", "exercise-caption", "my_caption = 'small black dog in the city'", "Did you mean"),
     ("00_start_here", "exercise-caption", "my_caption = 7", "a text in quotation marks"),
+    ("00_start_here", "exercise-fool", "def fool(picture): return picture", "as it was"),
+    ("00_start_here", "exercise-fool", "def fool(picture): return picture.flip(-1)", "pixels; 16 at most"),
+    ("00_start_here", "exercise-fool", "def fool(picture): return picture[None]", "a picture like the one"),
+    (
+        "00_start_here",
+        "exercise-fool",
+        "def fool(picture):\n    picture[:, 0] = 0\n    return picture",
+        "make a copy first",
+    ),
+    (
+        "00_start_here",
+        "exercise-fool",
+        "def fool(picture):\n    new = picture.clone()\n    new[:, 0] += 1\n    return new",
+        "from 0, black, to 1",
+    ),
+    (
+        "00_start_here",
+        "exercise-fool",
+        "def fool(picture):\n    new = picture.clone()\n    new[:, 0] *= 0.98\n    return new",
+        "still accepts 6",
+    ),
     (
         "01_one_to_many",
         "exercise-bits",
