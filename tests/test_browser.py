@@ -94,11 +94,15 @@ def open_and_run_all(page, lab, notebook):
 
 
 def wait_until_done(page, seconds=300):
-    """Until the kernel has rested for some seconds: between two cells it rests for a moment, too."""
-    rested = 0
+    """Until no cell waits and the kernel has rested for some seconds: on a busy machine it rests between cells, too."""
+    panel, rested = page.locator(".jp-WindowedPanel-outer").first, 0
     for _ in range(2 * seconds):
-        rested = rested + 1 if "| Idle" in page.locator("#jp-main-statusbar").inner_text() else 0
+        panel.evaluate("element => element.scrollTo(0, element.scrollHeight)")  # cells far away are not rendered
+        waits = "*" in page.locator(".jp-CodeCell .jp-InputPrompt").last.inner_text()
+        rests = "| Idle" in page.locator("#jp-main-statusbar").inner_text()
+        rested = rested + 1 if rests and not waits else 0
         if rested == 8:
+            panel.evaluate("element => element.scrollTo(0, 0)")
             return
         page.wait_for_timeout(500)
     raise TimeoutError(f"the notebook was still running after {seconds} s")

@@ -208,7 +208,7 @@ def _backward(accelerator, model: Diffusion, data: Faces, config: Config, dice: 
     try:
         for start in range(0, len(dice.rows), part):
             some = dice[start : start + part]
-            pictures = to_float(data.pictures[data.training[some.rows]]).to(accelerator.device)
+            pictures = to_float(data.pictures[data.training[some.rows]].to(accelerator.device))  # bytes are sent
             pictures = augment(pictures, config.augment, some.changes)
             last = start + part == len(dice.rows)
             # Processes add up their gradients once a batch, with the last part.
