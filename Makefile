@@ -69,6 +69,13 @@ plugged: lessons ## let trained models go on with a discriminator again
 parts: lessons   ## take latent diffusion apart again
 	$(RUN) helpers.parts
 
+badges: tests    ## buttons for Colab, Kaggle, Binder and Codespaces (REPO=owner/name BRANCH=main; REPO= takes them out)
+	@$(if $(filter undefined,$(origin REPO)),$(error say which repository: make badges REPO=owner/name))
+	@$(RUN) publish.badges "$(REPO)" "$(or $(BRANCH),main)"
+
+links: tests     ## every address outside the course, and where it stands; and every link inside it that leads nowhere
+	@$(RUN) tests.links
+
 glossary: tests  ## make GLOSSARY.md from the notebooks again
 	$(RUN) tests.glossary
 
@@ -92,4 +99,4 @@ lessons:
 tests:
 	@"$(PYTHON)" helpers/install.py test
 
-.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher glossary pictures anchors bench peers lock book release lessons tests
+.PHONY: help lab test check sweep run lint checkpoints comparison plugged parts site frames student teacher badges links glossary pictures anchors bench peers lock book release lessons tests

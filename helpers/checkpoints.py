@@ -107,12 +107,18 @@ class Recipe:
         size: of its pictures, in pixels.
         stages: its trainings, one after the other.
         seed: of the weights and of the batches.
+        elsewhere: the part, by its path, that ``build`` takes from another model's file, and that is not stored again.
     """
 
     build: Callable[[torch.Generator | None], nn.Module]
     size: int
     stages: tuple[Stage, ...]
     seed: int = 0
+    elsewhere: str | None = None
+
+    def stores(self, key: str) -> bool:
+        """Whether the weight of this name stands in the file of this model."""
+        return self.elsewhere is None or not key.startswith(f"{self.elsewhere}.")
 
     @property
     def at_once(self) -> Stage:
@@ -267,7 +273,7 @@ def latent_denoiser() -> Denoiser:
 
 def build_vector_diffusion(rng: torch.Generator | None) -> LatentDiffusion:
     """Dense layers over the sixteen numbers of the first of notebook 5's two VAEs, which must be there already."""
-    vae = (load("vae") if rng else build_vae(None)).first
+    vae = load("vae").first
     denoiser = VectorDenoiser(dogs.LANGUAGE, vae.latent_shape[0])
     return LatentDiffusion(vae, denoiser, size=16, alpha_bar=cosine_schedule(1000), predicts="velocity")
 
@@ -328,6 +334,7 @@ BEYOND = {
         build_vector_diffusion,
         16,
         (Stage({"steps": 34_000, "lr": 3e-3, "muon_lr": 0.02}, 256, **OF_VECTORS, encoded=200_000),),
+        elsewhere="vae",
     ),
     "large_decoder": Recipe(
         build_large_decoder,
@@ -360,6 +367,7 @@ BEYOND = {
                 encoded=200_000,
             ),
         ),
+        elsewhere="diffusion.vae",
     ),
 }
 MODELS = RECIPES | BEYOND
@@ -409,7 +417,9 @@ def _loaded(name: str, file: Path) -> nn.Module:
         raise ValueError(f"{file} is damaged or cut short: {error}. Take it from the course again") from error
     model = MODELS[name].build(None)
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(
+            weights | {key: tensor for key, tensor in model.state_dict().items() if not MODELS[name].stores(key)}
+        )
     except RuntimeError as error:
         why = textwrap.shorten(str(error), 300, placeholder=" ...")  # hundreds of names, if nothing fits
         raise ValueError(f"{file} holds the weights of another model than {name!r}: {why}") from error
@@ -455,7 +465,8 @@ def store(model: nn.Module, file: Path, name: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     metadata = {"made_by": f"python -m helpers.checkpoints {name}", "recipe": json.dumps(MODELS[name].words)}
-    weights = {key: tensor.half().contiguous().cpu() for key, tensor in model.state_dict().items()}
+    own = {key: tensor for key, tensor in model.state_dict().items() if MODELS[name].stores(key)}
+    weights = {key: tensor.half().contiguous().cpu() for key, tensor in own.items()}
     save_file(weights, partial, metadata)
     os.replace(partial, file)
 

@@ -5,12 +5,10 @@
 
 import dataclasses
 import html
-import importlib.metadata
 import os
 import re
 import shutil
 import sys
-import tomllib
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,7 +75,8 @@ def examine() -> Report:
 
     Where Python or a package will not do, nothing else is looked at, since the rest asks the packages.
     """
-    first = (python(sys.version_info[:3]), packages(lowest_versions(), importlib.metadata.version))
+    host = install.host()
+    first = (python(sys.version_info[:3]), packages(install.lowest_versions(), install.version_here, host))
     if not all(finding.fine for finding in first):
         return Report(first)
     import psutil
@@ -99,7 +98,7 @@ def examine() -> Report:
             main_memory(memory.total / GB, memory.available / GB),
             disk(shutil.disk_usage(ROOT).free / GB),
             accelerator(seen, card=install.has_nvidia()),
-            browser(),
+            *([] if host else [browser()]),
             threads(torch.get_num_threads(), os.cpu_count() or 1),
             weights(WEIGHTS),
         )
@@ -113,30 +112,27 @@ def python(version: tuple[int, ...]) -> Finding:
     return Finding("Python", found, version >= (3, 11), advice, "python-is-too-old-or-there-are-two")
 
 
-def lowest_versions(file: Path = ROOT / "pyproject.toml") -> dict[str, str]:
-    """The packages that the course names, each with the lowest version that will do."""
-    named = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups() for requirement in named)
-
-
-def packages(lowest: Mapping[str, str], version_of: Callable[[str], str]) -> Finding:
+def packages(lowest: Mapping[str, str], version_of: Callable[[str], str | None], host: str = "") -> Finding:
     """Whether all packages are there and new enough.
 
     Args:
         lowest: the lowest version of each package, by its name.
-        version_of: gives the version that is installed, or raises ``PackageNotFoundError``.
+        version_of: gives the version that is installed; None where it is missing.
+        host: such as Colab. Its own packages fit each other, so one that is older is only named; and no host needs
+            JupyterLab.
     """
-    wrong = []
-    for name, needed in lowest.items():
-        try:
-            there = version_of(name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
-            continue
-        if _numbers(there) < _numbers(needed):
-            wrong.append(f"{name} {there} is older than {needed}")
-    found = "; ".join(wrong) or f"all {len(lowest)} are there and new enough"
-    advice = "Install them again with `python helpers/install.py`."
+    named = {name: needed for name, needed in lowest.items() if not (host and name in install.FOR_LAB)}
+    there = {name: version_of(name) for name in named}
+    missing = [f"{name} is missing" for name in named if there[name] is None]
+    older = [
+        f"{name} {there[name]} is older than {needed}"
+        for name, needed in named.items()
+        if there[name] is not None and _numbers(there[name]) < _numbers(needed)
+    ]
+    wrong = missing if host else [*missing, *older]
+    found = "; ".join([*missing, *older]) or f"all {len(named)} are there and new enough"
+    found += f", as {host} has it" if older and not wrong else ""
+    advice = "Run the first cell of code again." if host else "Install them again with `python helpers/install.py`."
     return Finding("packages", found, not wrong, advice, "a-package-is-missing-or-too-old")
 
 

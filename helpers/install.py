@@ -4,6 +4,8 @@
 Python there is. So it uses the standard library only, and no syntax that an old Python would trip over before it could
 be told that it is too old. Safe to run again: what is there is left alone, and a folder that has moved is mended. A
 ``.venv`` that is a link to the environment of another copy of the course is used as it is.
+
+On Colab, Kaggle and the like there is a Python already, and no ``.venv``: ``ready`` adds to it what it lacks.
 """
 
 import hashlib
@@ -21,6 +23,11 @@ OLDEST = (3, 11)
 DISK_GB = {True: 3, False: 10}
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PATIENCE = 5  # seconds in which that index must answer
+# Environment variables of notebooks in a browser that bring a Python of their own. Kaggle's machines have Colab's too.
+HOSTS = {"KAGGLE_KERNEL_RUN_TYPE": "Kaggle", "COLAB_RELEASE_TAG": "Colab"}
+FOR_LAB = ("jupyterlab",)  # what only `make lab` needs
+HELD = ("torch", "torchvision", "numpy")  # fit the driver and each other, or are imported already
+DRIVE = "/content/drive"  # where Colab mounts a learner's Google Drive
 
 
 def problem(version=sys.version_info, free_bytes=None, small=False):
@@ -187,6 +194,74 @@ def install_all(version, make, install, course):
             "The packages could not be installed; the lines above say why. Most often there is no network or the disk "
             "is full. Mend that and run the same command again: what is there already is kept."
         )
+
+
+# ---- Where there is a Python already ----
+
+
+def host():
+    """Where the notebooks run, if it is a place with a Python of its own: Kaggle, Colab, or an empty text."""
+    return next((name for variable, name in HOSTS.items() if variable in os.environ), "")
+
+
+def lowest_versions():
+    """The packages that the course names, each with the lowest version that it is tested with."""
+    import tomllib  # since Python 3.11
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        named = tomllib.load(file)["project"]["dependencies"]
+    return dict(requirement.split(">=") for requirement in named)
+
+
+def version_here(name):
+    """The version of a package in the Python that runs this; None where it is missing."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def ready():
+    """Let the lessons run in this Python. It is called in the first cell of a notebook with buttons.
+
+    What is missing is installed, and what is there stays, even where it is older than what the course is tested with:
+    torch fits the driver, ipywidgets the pages of the host, and half of it is imported already. Then the kernel goes to
+    the folder of the notebooks, unless it is inside the course, and whatever it starts finds the helpers too. Where
+    a Google Drive is mounted, solved exercises are kept on it. At home nothing is missing, and nothing happens.
+
+    Raises:
+        RuntimeError: Python is too old, or what is missing cannot be had.
+    """
+    import importlib
+
+    sentence = problem(sys.version_info, float("inf"))
+    if sentence:
+        raise RuntimeError(sentence)
+    lacking = {name: low for name, low in lowest_versions().items() if name not in FOR_LAB and not version_here(name)}
+    if lacking:
+        print("Installing what is missing here: %s ..." % ", ".join(lacking), flush=True)
+        held = ["%s==%s" % (name, version_here(name)) for name in HELD if version_here(name)]
+        wanted = ["%s>=%s" % (name, low) for name, low in lacking.items()]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *held, *wanted]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if run.returncode:
+            raise RuntimeError(
+                "The packages could not be installed. Most often there is no network (on Kaggle: Settings, Internet) "
+                "or the disk is full. Mend that and run this cell again. pip says:\n" + run.stdout.strip()[-1000:]
+            )
+        importlib.invalidate_caches()
+        print("Ready.", flush=True)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if ROOT not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, *paths]))
+    if os.path.ismount(DRIVE):
+        kept = os.path.join(DRIVE, "MyDrive", "one-prompt-many-pictures")
+        os.environ.setdefault("COURSE_PROGRESS", os.path.join(kept, "progress.json"))
+        os.environ.setdefault("COURSE_GALLERY", os.path.join(kept, "gallery"))
+    if os.path.commonpath([os.path.realpath(ROOT), os.path.realpath(os.getcwd())]) != os.path.realpath(ROOT):
+        os.chdir(os.path.join(ROOT, "notebooks"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Which exercises are solved: kept in a small file, safe to delete, and shown on the first page of the course.
 
-An exercise counts once its check passes in the exercise's own cell. So opening and running the solution does not count;
-pasting it into the exercise does. JupyterLab and Notebook say which cell they run. Other frontends, and whatever runs
-notebooks without one, do not, and then nothing is kept.
+An exercise counts once its check passes in the exercise's own cell. So opening and running the solution does not count.
+JupyterLab and Notebook say which cell they run. Elsewhere, as on Colab and in VS Code, a cell is known by its text: it
+calls the check of an exercise, and it is not our solution to the letter.
 """
 
 import html
@@ -24,7 +24,7 @@ def record(lesson: str, file: Path = FILE) -> None:
 
     Never raises for what a disk can refuse: a learner who has solved an exercise shall read "well done".
     """
-    cell = _running_cell()
+    cell = _running_cell(lesson)
     if not cell.startswith(KINDS):
         return
     found = solved(file)
@@ -87,11 +87,27 @@ def page() -> Page:
     return Page()
 
 
-def _running_cell() -> str:
-    """The id of the cell that runs now; empty where nobody says it."""
+def _running_cell(lesson: str) -> str:
+    """The id of the exercise whose cell runs now, or of another cell; empty where it cannot be told."""
     try:
         from IPython import get_ipython
 
-        return str(get_ipython().get_parent()["metadata"]["cellId"])
-    except (ImportError, AttributeError, KeyError, TypeError):
+        request = get_ipython().get_parent()
+        named, code = str(request["metadata"].get("cellId", "")), request["content"]["code"]
+        if named.startswith(KINDS):
+            return named
+        (path,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{lesson}.ipynb")
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ImportError, AttributeError, KeyError, TypeError, OSError, ValueError):
         return ""
+    return named if any(cell["id"] == named for cell in cells) else _known_by_text(code, cells)
+
+
+def _known_by_text(code: str, cells: list[dict]) -> str:
+    """The id of the exercise among the cells of a notebook that this code is a try at; empty if there is none."""
+    texts = {cell["id"]: "".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"}
+    if code.strip() in [text for id, text in texts.items() if not id.startswith(KINDS)]:
+        return ""
+    lines = [line.strip() for line in code.splitlines()]
+    calls = {id: text.splitlines()[-1] for id, text in texts.items() if id.startswith(KINDS)}
+    return next((id for id, call in calls.items() if call in lines), "")

@@ -15,6 +15,7 @@ import ipywidgets
 
 QUESTIONS = Path(__file__).parent / "quizzes"
 LETTERS = "ABCDEF"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,8 @@ class Quiz:
 
     def _repr_mimebundle_(self, **_) -> dict:
         """The widget, and beside it the list: a frontend takes the first that it can show."""
-        return {**self.view._repr_mimebundle_(), "text/html": self.html(), "text/plain": repr(self)}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}  # as of ipywidgets 7, Colab's
+        return {WIDGET: view, "text/html": self.html(), "text/plain": repr(self)}
 
 
 def opening(notebook: str) -> Opening:

@@ -18,6 +18,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from publish import badges
+
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "ours"
 PASSED = "well done"  # helpers.checks.PASSED; a copy needs no torch to be made
@@ -113,7 +115,7 @@ def build(kind: str, notebooks: list[Path], folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     for path in notebooks:
-        nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
+        nb = badges.without(nbformat.v4.reads(path.read_text(encoding="utf-8")))
         made, files = student(nb, path.stem) if kind == "student" else (teacher(nb), {})
         for file, code in files.items():
             (temporary / file).parent.mkdir(parents=True, exist_ok=True)

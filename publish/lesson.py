@@ -19,6 +19,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from publish import badges
+
 CHINESE = re.compile(r"[\u3400-\u9fff](?:[\u3000-\u9fff]*[\u3400-\u9fff])?")
 TEXT_NODE = re.compile(r">([^<]+)<")
 PLACEHOLDER = re.compile(r"\ue000(\d+)\ue001")  # private characters, which no text of ours holds
@@ -172,7 +174,7 @@ def read(path: Path, formulas: Formulas, pictures: Path) -> Lesson:
         formulas: where its formulas are noted.
         pictures: the folder that its pictures are written to; pages find it as ``pictures/``.
     """
-    notebook = nbformat.v4.reads(path.read_text(encoding="utf-8"))
+    notebook = badges.without(nbformat.v4.reads(path.read_text(encoding="utf-8")))
     parts = [_part(cell, path.stem, formulas, pictures) for cell in notebook.cells]
     opening = notebook.cells[0].source
     title = re.search(r"^# (.+)$", opening, re.MULTILINE)

@@ -6,6 +6,7 @@ without a kernel. They are taken out, so that a diff shows only what changed in 
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, ValidationError
+
+from publish import badges
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SECONDS_PER_CELL = 300
@@ -98,12 +101,15 @@ def normalise(nb: NotebookNode) -> None:
     """Take out of an executed notebook, in place, what differs from run to run.
 
     Cell metadata keep ``tags``, ``numbers`` and ``jupyter.source_hidden`` only; stderr leaves the outputs, and so do
-    widgets, but for what a widget shows without a kernel; code cells are counted 1, 2, ... n.
+    widgets, but for what a widget shows without a kernel; code cells are counted 1, 2, ... n, without those of a host.
     """
     nb.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info={"name": "python"})
     for cell in nb.cells:
         cell.metadata = _lasting(cell.metadata)
-    for count, cell in enumerate((cell for cell in nb.cells if cell.cell_type == "code"), start=1):
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for cell in filter(badges.launches, code):
+        cell.execution_count, cell.outputs = None, []
+    for count, cell in enumerate(itertools.filterfalse(badges.launches, code), start=1):
         cell.execution_count = count
         cell.outputs = _joined(output for output in cell.outputs if not _is_passing(output))
         for output in cell.outputs:

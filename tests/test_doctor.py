@@ -1,6 +1,5 @@
 """The doctor finds what is wrong with a machine, says what to do, and is content with this one's packages."""
 
-import importlib.metadata
 import webbrowser
 
 import pytest
@@ -14,10 +13,7 @@ SECTIONS = {slug(heading.get_text()) for heading in TROUBLESHOOTING.find_all("h3
 INSTALLED = {"a": "2.14.1+cpu", "b": "10.0rc1", "c-d": "3"}
 
 
-def version_of(name):
-    if name not in INSTALLED:
-        raise importlib.metadata.PackageNotFoundError(name)
-    return INSTALLED[name]
+version_of = INSTALLED.get
 
 
 @pytest.mark.parametrize(
@@ -62,6 +58,21 @@ def test_what_will_do_is_fine(finding):
     assert doctor.Report((finding,)).verdict == "Your machine is ready."
 
 
+def test_the_older_packages_of_a_host_are_named_and_left():
+    finding = doctor.packages({"a": "2.15", "b": "1", "jupyterlab": "4"}, version_of, "Colab")
+    assert finding.fine
+    assert finding.found == "a 2.14.1+cpu is older than 2.15, as Colab has it"
+    finding = doctor.packages({"a": "2.15", "x": "1"}, version_of, "Colab")
+    assert not finding.fine
+    assert finding.found == "x is missing; a 2.14.1+cpu is older than 2.15"
+    assert finding.advice == "Run the first cell of code again."
+
+
+def test_on_a_host_no_browser_is_looked_for(monkeypatch):
+    monkeypatch.setattr(doctor.install, "host", lambda: "Colab")
+    assert "browser" not in [finding.name for finding in doctor.examine().findings]
+
+
 @pytest.mark.parametrize(
     ("seen", "card", "said"),
     [
@@ -89,7 +100,7 @@ def test_a_machine_without_a_browser_may_be_looked_at_from_another(monkeypatch):
 
 
 def test_without_the_packages_nothing_else_is_asked(monkeypatch):
-    monkeypatch.setattr(doctor, "lowest_versions", lambda: {"absent-package": "1"})
+    monkeypatch.setattr(doctor.install, "lowest_versions", lambda: {"absent-package": "1"})
     report = doctor.examine()
     assert [finding.name for finding in report.findings] == ["Python", "packages"]
     assert report.verdict.startswith(
@@ -104,4 +115,4 @@ def test_this_machine_is_examined():
     assert looked_at["packages"].fine, looked_at["packages"].found
     assert all(finding.advice or finding.fine for finding in report.findings)
     assert {finding.section for finding in report.findings if finding.section} | {doctor.CARD} <= SECTIONS
-    assert doctor.lowest_versions()["torch"] == "2.9"
+    assert doctor.install.lowest_versions()["torch"] == "2.9"

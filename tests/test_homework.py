@@ -3,8 +3,10 @@
 import errno
 import gzip
 import io
+import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from torch import nn
 
 from helpers import homework
 from helpers.homework import __main__ as command_line
-from helpers.homework import archive, data, run, score
+from helpers.homework import archive, data, report, run, score
 
 ROOT = Path(__file__).parent.parent
 TINY = run.Config(size=16, width=32, levels=2, timesteps=50, batch=8, steps=6)
@@ -72,6 +74,44 @@ def test_a_folder_is_found_however_it_was_unzipped_and_broken_pictures_are_named
     assert outer.pictures.shape == (59, 3, 16, 16)
     assert outer.pictures.dtype == torch.uint8
     assert outer.fingerprint == inner.fingerprint != data.split(blobs(59, seed=1)).fingerprint
+
+
+def zipped(folder, path):
+    return Path(shutil.make_archive(path, "zip", folder.parent, folder.name))
+
+
+def test_a_zip_is_as_good_as_the_folder_in_it_and_is_unpacked_once(tmp_path, monkeypatch):
+    folder = save_folder(tmp_path / "faces" / "faces")
+    path = zipped(tmp_path / "faces", tmp_path / "my 圖片")
+    found = data.load(path, 16, cache=tmp_path / "cache")
+    assert torch.equal(found.pictures, data.load(folder, 16, cache=None).pictures)
+    assert found.source == {"folder": str(path)}
+    with monkeypatch.context() as patch:
+        patch.setattr(data.zipfile.ZipFile, "extract", None)
+        assert torch.equal(data.load(path, 16, cache=tmp_path / "cache").pictures, found.pictures)
+    (folder / "0.jpg").unlink()
+    zipped(tmp_path / "faces", tmp_path / "my 圖片")
+    assert len(data.load(path, 16, cache=tmp_path / "cache").pictures) == 59  # another zip of that name
+
+
+def test_a_zip_that_cannot_be_unpacked_leaves_nothing_behind(tmp_path, monkeypatch):
+    path, cache = zipped(save_folder(tmp_path / "faces"), tmp_path / "faces"), tmp_path / "cache"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000] + bytes(400) + whole[2400:])
+    with pytest.raises(ValueError, match=r"faces\.zip can't be unpacked .*Download it again"):
+        data.load(path, 16, cache=cache)
+    path.write_bytes(whole)
+
+    def full(self, member, folder):
+        (folder / "half").mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data.zipfile.ZipFile, "extract", full)
+        with pytest.raises(OSError, match=r"faces\.zip could not be unpacked into .*cache: .*No space.*Make room"):
+            data.load(path, 16, cache=cache)
+    assert list(cache.glob("faces*")) == []
+    assert len(data.load(path, 16, cache=cache).pictures) == 60
 
 
 def test_cartoon_faces_look_both_ways():
@@ -351,6 +391,51 @@ def test_a_full_disk_costs_nothing_but_the_new_checkpoint(faces, tmp_path, monke
     assert [path.name for path in run.checkpoints(tmp_path)] == ["step-00000002.pt", "step-00000001.pt"]
     assert not list(tmp_path.glob("*.partial"))
     assert len(run.train(TINY, faces, tmp_path, progress=False)) == 6
+
+
+def test_a_folder_that_is_gone_ends_the_run_and_is_not_made_again(faces, tmp_path, monkeypatch):
+    """As if a drive were unmounted: what lay there is there when it is mounted again."""
+    drive, away, real = tmp_path / "drive", tmp_path / "away", run.throw
+
+    def unmounted(seed, step, *others):
+        if step == 3:
+            drive.rename(away)
+        return real(seed, step, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "throw", unmounted)
+        with pytest.raises(OSError, match=r"at step 4: the folder is gone.* mount that again.* the same command again"):
+            run.train(TINY, faces, drive / "run", save_every=0, progress=False)
+    assert not drive.exists()
+    away.rename(drive)
+    assert [path.name for path in run.checkpoints(drive / "run")] == ["step-00000003.pt", "step-00000002.pt"]
+    assert len(run.train(TINY, faces, drive / "run", progress=False)) == 6
+    with pytest.raises(OSError, match=r"could not be written.* the same command again"):
+        archive.store(blobs(2), tmp_path / "gone" / "run" / "samples.npy")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_samples_and_logs_that_cannot_be_written_stop_no_training(faces, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run._Journal, "_show", full)
+    monkeypatch.setattr(run, "SHEET_EVERY", 2)
+    with pytest.warns(UserWarning, match=r"no more samples and logs in .*No space left.* MB free") as warned:
+        assert len(run.train(TINY, faces, tmp_path)) == 6
+    assert len(warned) == 1
+    assert run.load(tmp_path)[2] == 6
+
+
+def test_a_drive_that_is_not_mounted_is_no_place_for_a_run(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "DRIVE", tmp_path / "drive")
+    folder = tmp_path / "drive" / "MyDrive" / "run"
+    for command in (["train", "--faces", "20", "--size", "16"], ["sample"]):
+        with pytest.raises(SystemExit, match=r"drive that is not mounted.*drive\.mount\('.*drive'\)"):
+            command_line.main([*command, "--folder", str(folder)])
+    assert not (tmp_path / "drive").exists()
+    monkeypatch.setattr(run.os.path, "ismount", lambda path: True)
+    assert len(run.train(run.Config(**vars(TINY) | {"steps": 1}), faces, folder, progress=False)) == 1
 
 
 def test_what_does_not_fit_into_memory_is_explained(faces, tmp_path, monkeypatch):
@@ -779,7 +864,96 @@ def test_an_archive_of_another_may_be_judged_against_anything_that_is_named(judg
     assert capsys.readouterr().out.count("judged against 60 cartoon faces") == 2
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "pack", "judge", "reader"])
+# ---- The report ----
+
+
+def test_the_report_holds_figures_of_the_run_and_the_answers_and_measures_once(judged, capsys, monkeypatch):
+    folder, _ = judged
+    monkeypatch.setattr(report, "STEPS", (2, 5, 60))  # more steps than the run has cannot be taken
+    asked = ["report", "--folder", str(folder), "--n", "6"]
+    command_line.main(asked)
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line.startswith("6 faces by")] == [
+        f"6 faces by {steps} steps of {name}" for steps in (2, 5) for name in ("DDIM", "DDPM")
+    ]
+    stored = json.loads((folder / "samplers.json").read_text())
+    assert (stored["samples"], len(stored["rows"])) == (6, 4)
+    assert pages(folder / "report.pdf") == 4  # figures and words of two questions
+
+    found = report.best(folder, learnt=1)
+    assert found["fd_faces"] == min(row["fd_faces"] for row in stored["rows"])
+    assert report.best(folder, learnt=2) is None  # it has learnt on since
+    command_line.main([*typed(said, "sample"), "--n", "2"])
+    eta = {"DDIM": 0, "DDPM": 1}[found["sampler"]]
+    assert f"2 faces, each by {found['steps']} steps with eta {eta}\n" in capsys.readouterr().out
+
+    monkeypatch.setattr(archive, "generate", None)  # nothing is sampled again
+    answers = folder / "answers.md"
+    answers.write_text(answers.read_text().replace(report.PROMPT, "word\n" * (report.LINES + 1)))
+    command_line.main(asked)
+    assert pages(folder / "report.pdf") == 6
+    assert "samplers.partial" not in {path.name for path in folder.iterdir()}
+    answers.write_text(answers.read_text().replace("# 2. DDPM", "DDPM"))
+    with pytest.raises(SystemExit, match=r"has no line `# 2\. DDPM and DDIM` any more; put it back"):
+        command_line.main(asked)
+
+
+def pages(path):
+    return path.read_bytes().count(b"/Type /Page ")
+
+
+def test_a_report_that_was_stopped_goes_on_after_what_is_measured(judged, monkeypatch):
+    folder, _ = judged
+    monkeypatch.setattr(report, "STEPS", (2, 5))
+    generate, asked = archive.generate, []
+
+    def interrupted(model, n, *, steps, eta):
+        if len(asked) == 3:
+            asked.append("stop")
+            raise KeyboardInterrupt
+        asked.append((steps, eta))
+        return generate(model, n, steps=steps, eta=eta, progress=False)
+
+    monkeypatch.setattr(archive, "generate", interrupted)
+    words = ["report", "--folder", str(folder), "--n", "6"]
+    with pytest.raises(SystemExit, match="goes on after what is measured"):
+        command_line.main(words)
+    command_line.main(words)
+    assert asked == [(2, 0.0), (2, 1.0), (5, 0.0), "stop", (5, 1.0)]
+
+
+def test_shapes_and_details_settle_each_in_its_time():
+    """A guess that first has the right shapes, and gets its details in two halves."""
+    last = torch.zeros(2, 3, 16, 16)
+    last[..., :8] = 1
+    details = torch.zeros(16, 16)
+    details[::2] = 0.2
+    details[1::2] = -0.2
+    guesses = torch.stack([torch.zeros_like(last), last, last + details / 2, last + details])
+    found = report.settled(guesses)
+    assert found["large shapes"].tolist() == pytest.approx([1, 0, 0, 0], abs=1e-3)
+    _, begun, half, done = found["details"].tolist()
+    assert begun > 0.5
+    assert (half, done) == pytest.approx((begun / 2, 0), abs=1e-3)
+
+
+def test_words_are_broken_between_words_and_between_chinese_characters():
+    latin, chinese = "diffusion " * 30, "擴散模型" * 50
+    lines = report._wrapped(f"{latin}\n\n{chinese}")
+    assert [len(line) for line in lines[:3]] == [89, 89, 89]
+    assert lines[4] == ""
+    assert [len(line) for line in lines[5:]] == [46, 46, 46, 46, 16]
+    assert "".join(lines[5:]) == chinese
+
+
+def test_letters_that_no_font_here_has_are_named(monkeypatch):
+    assert report._fonts("plain words") == [report.plt.rcParams["font.sans-serif"][0]]
+    monkeypatch.setattr(report, "CHINESE", ())
+    with pytest.warns(UserWarning, match="no font here can write 擴散: .*fonts-noto-cjk"):
+        report._fonts("plain 擴散")
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "pack", "judge", "report", "reader"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         command_line.main([command, "--help"])

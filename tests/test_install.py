@@ -251,3 +251,98 @@ def test_no_network_ends_in_a_sentence_and_what_is_there_is_kept(set_up):
     assert os.path.exists(install.python_of(install.VENV))
     assert not (set_up.root / ".venv" / "ready").exists()
     assert len(set_up()) == 1
+
+
+# ---- A Python that is there already ----
+
+
+@pytest.fixture
+def there(monkeypatch, tmp_path):
+    """A host's packages, as versions by name, to be changed; and the commands that are run, which succeed."""
+    there = {
+        "torch": "2.11.0+cpu",
+        "torchvision": "0.26.0+cpu",
+        "numpy": "2.1.3",
+        "psutil": "5.9.5",
+        "ipywidgets": "7.7.1",
+    }
+    there |= {name: low for name, low in install.lowest_versions().items() if name not in (*there, *install.FOR_LAB)}
+    calls = []
+
+    def run(command, **_):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, run.code, "ERROR: no network\n")
+
+    run.code = 0
+    monkeypatch.setattr(install, "version_here", there.get)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(install, "DRIVE", str(tmp_path / "drive"))
+    for name in ("COURSE_PROGRESS", "COURSE_GALLERY", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    there["run"], there["calls"] = run, calls
+    return there
+
+
+def test_only_what_is_missing_is_installed_beside_the_torch_that_is_there(there, capsys):
+    del there["torchmetrics"], there["resvg-py"]
+    install.ready()
+    (command,) = there["calls"]
+    words = command[command.index("install") :]
+    low = install.lowest_versions()
+    assert {f"torchmetrics>={low['torchmetrics']}", f"resvg-py>={low['resvg-py']}"} <= {*words}
+    assert {"torch==2.11.0+cpu", "torchvision==0.26.0+cpu", "numpy==2.1.3"} <= {*words}
+    assert not any(word.startswith(("psutil", "ipywidgets", "jupyterlab", "matplotlib")) for word in words)
+    said = capsys.readouterr().out.splitlines()
+    assert sorted(said[0].removeprefix("Installing what is missing here: ").removesuffix(" ...").split(", ")) == [
+        "resvg-py",
+        "torchmetrics",
+    ]
+    assert said[1:] == ["Ready."]
+
+
+def test_where_nothing_is_missing_nothing_is_done_or_said(there, monkeypatch, capsys):
+    monkeypatch.chdir(os.path.join(install.ROOT, "notebooks"))
+    install.ready()
+    assert there["calls"] == []
+    assert capsys.readouterr().out == ""
+    assert os.getcwd() == os.path.join(os.path.realpath(install.ROOT), "notebooks")
+
+
+def test_the_kernel_and_what_it_starts_find_the_course(there, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    install.ready()
+    assert os.path.samefile(os.getcwd(), os.path.join(install.ROOT, "notebooks"))
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [install.ROOT, str(tmp_path)]
+    install.ready()
+    assert os.environ["PYTHONPATH"].count(install.ROOT) == 1
+    assert "COURSE_PROGRESS" not in os.environ
+
+
+def test_progress_is_kept_on_a_drive_that_is_mounted(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == install.DRIVE)
+    monkeypatch.setenv("COURSE_GALLERY", "mine")
+    install.ready()
+    assert os.environ["COURSE_PROGRESS"].startswith(os.path.join(install.DRIVE, "MyDrive"))
+    assert os.environ["COURSE_GALLERY"] == "mine"
+
+
+def test_what_cannot_be_installed_is_said_with_what_to_do(there, monkeypatch):
+    del there["torchmetrics"]
+    there["run"].code = 1
+    with pytest.raises(RuntimeError, match=r"no network .*run this cell again. pip says:\nERROR: no network"):
+        install.ready()
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1))
+    with pytest.raises(RuntimeError, match=r"needs Python 3\.11"):
+        install.ready()
+
+
+def test_a_host_is_known(monkeypatch):
+    for variable in install.HOSTS:
+        monkeypatch.delenv(variable, raising=False)
+    assert install.host() == ""
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    assert install.host() == "Colab"
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")  # its machines have both
+    assert install.host() == "Kaggle"

@@ -606,7 +606,8 @@ def test_the_game_is_about_vectors_on_the_scale_that_the_model_has():
 def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_made, tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    shutil.copy(checkpoints.FOLDER / "vector_diffusion.safetensors", folder)
+    for name in ("vae", "vector_diffusion"):
+        shutil.copy(checkpoints.FOLDER / f"{name}.safetensors", folder)
     monkeypatch.setattr(checkpoints, "FOLDER", folder)
     budget = {"steps": 3, "lr": 1e-3, "ema_decay": 0.1}
     stages = checkpoints.MODELS["one_step"].stages
@@ -645,6 +646,19 @@ def test_a_game_after_a_first_training_goes_on_where_it_was_broken_off(moves_mad
     resumed = checkpoints.load("one_step").state_dict()
     assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "part"), [("vector_diffusion", "vae."), ("one_step", "diffusion.vae.")])
+def test_a_part_that_is_another_models_is_stored_once(name, part, tmp_path, monkeypatch):
+    model, file = checkpoints.load(name), tmp_path / "model.safetensors"
+    checkpoints.store(model, file, name)
+    with safe_open(file, "pt") as stored:
+        assert set(stored.keys()) == {key for key in model.state_dict() if not key.startswith(part)}
+    again = checkpoints.load(name, file).state_dict()
+    assert all(torch.equal(weights, again[key]) for key, weights in model.state_dict().items())
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"vae\.safetensors is missing; `python -m helpers.checkpoints vae`"):
+        checkpoints.load(name, file)
 
 
 def test_half_of_a_model_by_another_recipe_is_not_gone_on_with(tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ RIGHT = "a small black dog running in the city"
 def running(monkeypatch):
     """Lets a cell run, as far as a check can tell."""
 
-    def run(cell):
-        parent = {"metadata": {"cellId": cell} if cell else {}}
+    def run(cell, code=""):
+        parent = {"metadata": {"cellId": cell} if cell else {}, "content": {"code": code}}
         monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: parent))
 
     return run
@@ -56,6 +56,30 @@ def test_a_solution_that_is_only_run_does_not_count(running, file, cell):
     running(cell)
     assert checks.caption(RIGHT).status == PASSED
     assert not file.exists()
+
+
+@pytest.mark.parametrize("named", ["", "vscode-notebook-cell:/course/00.ipynb#X1", "aB3dE"])
+def test_where_no_cell_is_named_an_exercise_is_known_by_its_text(running, file, named):
+    (notebook,) = (progress.ROOT / "notebooks").glob("*_start_here.ipynb")
+    source = {c["id"]: "".join(c["source"]) for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"]}
+    for code in (source["solution-caption"], source["setup"], "checks.caption('a dog')", ""):
+        running(named, code)
+        assert checks.caption(RIGHT).status == PASSED
+        assert not file.exists()
+    running(named, source["exercise-caption"].replace("...", repr(RIGHT)) + "\n")
+    assert checks.caption(RIGHT).status == PASSED
+    assert progress.solved(file) == {"start_here": {"exercise-caption"}}
+
+
+@pytest.mark.parametrize("path", sorted((progress.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_exercise_can_be_told_from_the_others_and_from_its_solution(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        changed = "# mine\n" + "".join(cell["source"]) + "\n"
+        if cell["id"].startswith(progress.KINDS):
+            assert progress._known_by_text(changed, cells) == cell["id"]
+        else:
+            assert progress._known_by_text("".join(cell["source"]), cells) == ""
 
 
 def test_nothing_is_kept_without_a_notebook(file):

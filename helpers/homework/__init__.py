@@ -1,4 +1,4 @@
-"""Homework 6: train a diffusion model of faces, sample a thousand, pack them, judge them.
+"""Homework 6: train a diffusion model of faces, sample a thousand, judge them, pack them, report.
 
 ``python -m helpers.homework`` is the command line; notebook 12 calls the same functions.
 
@@ -6,6 +6,7 @@
     run      a training that may be killed at any moment, on one process or many
     archive  a thousand samples, and the archive that is handed in
     score    the local judge and its anchors
+    report   both questions of the report, with figures of the run
 """
 
 import os

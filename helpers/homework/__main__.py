@@ -1,4 +1,4 @@
-"""``python -m helpers.homework``: train, sample, pack and judge, from the command line."""
+"""``python -m helpers.homework``: train, sample, judge, pack and report, from the command line."""
 
 import argparse
 import dataclasses
@@ -22,8 +22,10 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError, FloatingPointError, MemoryError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        goes_on = "goes on from the newest checkpoint" if options.command in (_train, _reader) else "begins again"
-        sys.exit(f"stopped; the same command {goes_on}:\n{command_line(*arguments)}")
+        newest = "goes on from the newest checkpoint"
+        goes_on = {_train: newest, _reader: newest, _report: "goes on after what is measured"}
+        again = goes_on.get(options.command, "begins again")
+        sys.exit(f"stopped; the same command {again}:\n{command_line(*arguments)}")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -53,21 +55,23 @@ def _train(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     from helpers import figures
-    from helpers.homework import archive, run
+    from helpers.homework import archive, report, run
     from helpers.pictures import to_float
 
     model, config, steps = run.load(options.folder)
     if steps < config.steps:
         print(f"this model has learnt for {steps:,} of {config.steps:,} steps; this goes on with it:")
         print(_next(options, "train", *_settings(config)))
-    made = archive.generate(
-        model, options.n, steps=options.steps, eta=options.eta, seed=options.seed, batch=options.batch
-    )
+    found = report.best(options.folder, steps) or {"steps": archive.STEPS, "sampler": "DDIM"}
+    taken = found["steps"] if options.steps is None else options.steps
+    eta = report.SAMPLERS[found["sampler"]] if options.eta is None else options.eta
+    print(f"{options.n:,} faces, each by {taken} steps with eta {eta:g}")
+    made = archive.generate(model, options.n, steps=taken, eta=eta, seed=options.seed, batch=options.batch)
     archive.store(made, options.folder / "samples.npy")
     sheet = figures.crowd(to_float(made[:64]), alt="The first of the samples", columns=16)
     sheet.image.save(options.folder / "samples.png")
     print(f"{len(made):,} faces in {options.folder / 'samples.npy'}; look at samples.png. Next:")
-    print(_next(options, "judge"), _next(options, "pack"), sep="\n")
+    print(*(_next(options, name) for name in ("judge", "pack", "report")), sep="\n")
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -109,6 +113,18 @@ def _judge(options: argparse.Namespace) -> None:
         floor = score.inception_fid(judge.fresh[:n], judge.real[:n], options.inception)
         print(f"FID of {n} samples {fid:.1f}, of as many other real faces {floor:.1f}")
     print("These are not the figures of the course's own scorer, which was never published.")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from helpers.homework import report, run, score
+
+    _, config, steps = run.load(options.folder)
+    judge = score.Judge(_judged_against(options, config.size))
+    path = report.make(options.folder, judge, options.n)
+    best = report.best(options.folder, steps)
+    print(f"{path} is there. Write your answers into {options.folder / 'answers.md'} and give the command again;")
+    print("what was measured is kept. The lowest FD-faces was that of")
+    print(f"{best['steps']} steps of {best['sampler']}, which are now the usual ones for\n{_next(options, 'sample')}")
 
 
 def _reader(options: argparse.Namespace) -> None:
@@ -167,10 +183,11 @@ def _option(name: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from helpers.homework.archive import STEPS
     from helpers.homework.run import SAVE_EVERY, Config
 
     parser = argparse.ArgumentParser(prog="python -m helpers.homework", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="train | sample | pack | judge | reader")
+    commands = parser.add_subparsers(required=True, metavar="train | sample | judge | pack | report | reader")
 
     def command(name: str, function, words: str) -> argparse.ArgumentParser:
         formatter = argparse.ArgumentDefaultsHelpFormatter
@@ -178,9 +195,9 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(command=function)
         if name != "reader":
             made.add_argument("--folder", type=Path, default=RUN, help="the folder of the run")
-        if name in ("train", "judge"):
+        if name in ("train", "judge", "report"):
             usual = "without --data and --faces what the run learnt from, and at first 10,000 cartoon faces"
-            made.add_argument("--data", type=Path, help=f"a folder of faces; {usual}")
+            made.add_argument("--data", type=Path, help=f"a folder of faces, or a zip; {usual}")
             made.add_argument("--faces", type=int, help="how many cartoon faces")
         return made
 
@@ -197,8 +214,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = command("sample", _sample, "make the thousand faces")
     sample.add_argument("--n", type=int, default=1000, help="how many faces")
-    sample.add_argument("--steps", type=int, default=25, help="steps of denoising")
-    sample.add_argument("--eta", type=float, default=0.0, help="0 for DDIM, 1 for DDPM")
+    best = "what the report found best, or else"
+    sample.add_argument("--steps", type=int, help=f"steps of denoising; {best} {STEPS}")
+    sample.add_argument("--eta", type=float, help=f"0 for DDIM, 1 for DDPM; {best} 0")
     sample.add_argument("--seed", type=int, default=0, help="of the noise")
     sample.add_argument("--batch", type=int, default=100, help="faces at once")
 
@@ -212,12 +230,17 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--cascade", type=Path, help="your lbpcascade_animeface.xml, to count faces found")
     judge.add_argument("--inception", type=Path, help="your weights of Inception, for the ordinary FID")
 
+    report = command("report", _report, "make the figures of both questions, and a PDF with your answers")
+    report.add_argument("--n", type=int, default=500, help="faces for each sampler and number of steps")
+
     command("reader", _reader, "train the network in whose features the judge measures; the course ships it")
     return parser
 
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"note: {message}", file=sys.stderr)
+    from tqdm.auto import tqdm
+
+    tqdm.write(f"note: {message}", file=sys.stderr)  # on a line of its own, though there may be a bar
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ CAPTION = faces.LANGUAGE.captions[0]  # "a face": the homework asks for faces, a
 SCHEDULES = {"cosine": cosine_schedule, "linear": linear_schedule}
 SAVE_EVERY = 45.0  # seconds; with a step and the writing, a killed run loses less than a minute
 KEPT = 2  # checkpoints
+DRIVE = Path("/content/drive")  # where Colab mounts a learner's Google Drive
 SHEETS = 20  # of samples in a run, at most
 SHEET_EVERY = 500  # steps, at least: a sheet takes the time of some ten, and in a short run would take most of it
 
@@ -129,7 +131,7 @@ def train(
     Raises:
         ValueError: a batch that cannot be shared out; a checkpoint of another configuration or of other pictures.
         FloatingPointError: the loss is not a number any more.
-        OSError: a checkpoint cannot be written.
+        OSError: a checkpoint cannot be written; the folder is on a drive that is not mounted.
         MemoryError: the batch does not fit, and what to do.
     """
     # Importing it takes seconds, which those who only look at pictures need not wait for.
@@ -162,9 +164,11 @@ def train(
     highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     about = {"config": dataclasses.asdict(config), "pictures": data.fingerprint, "source": data.source}
     losses = _resume(folder, state, about)
+    alone = accelerator.is_main_process
+    if alone:
+        folder.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()  # nobody may prune a checkpoint that another still reads
     model.train()
-    alone = accelerator.is_main_process
     journal = _Journal(folder, config, len(losses)) if alone and progress else None
     saved = time.monotonic()
     there = {"total": config.steps * config.batch, "initial": len(losses) * config.batch}
@@ -236,22 +240,34 @@ def _step(optimizers: Sequence[torch.optim.Optimizer], scaler: torch.amp.GradSca
 
 
 class _Journal:
-    """What can be watched while a model trains: the bar, a curve, samples, TensorBoard."""
+    """What can be watched while a model trains: the bar, a curve, samples, TensorBoard.
+
+    Where they cannot be written any more, it says so once, and the training goes on: that is for a checkpoint to stop.
+    """
 
     def __init__(self, folder: Path, config: Config, done: int):
         from torch.utils.tensorboard import SummaryWriter  # takes a second
 
-        self.folder, self.config = folder, config
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.config, self.fails = folder, config, False
         self.board = SummaryWriter(folder / "logs", purge_step=done)
 
     def __enter__(self) -> "_Journal":
         return self
 
     def __exit__(self, *_) -> None:
-        self.board.close()
+        with contextlib.suppress(OSError):
+            self.board.close()
 
     def write(self, losses: list[float], averaged: Diffusion, bar: tqdm) -> None:
+        if self.fails:
+            return
+        try:
+            self._write(losses, averaged, bar)
+        except OSError as error:
+            self.fails = True
+            warnings.warn(f"no more samples and logs in {self.folder}: {_why_not(self.folder, error)}", stacklevel=2)
+
+    def _write(self, losses: list[float], averaged: Diffusion, bar: tqdm) -> None:
         done, steps = len(losses), self.config.steps
         if done % 20 == 0:
             recent = sum(losses[-20:]) / 20
@@ -322,29 +338,44 @@ def _config(fields: dict[str, Any]) -> Config:
 
 
 def _save(folder: Path, state: dict[str, Any], about: dict[str, Any], losses: list[float]) -> None:
-    """Under a temporary name first: a run that is killed while writing leaves the checkpoints before it whole."""
+    """Under a temporary name first: a run that is killed while writing leaves the checkpoints before it whole.
+
+    A folder that is gone is not made again: it would lie where its drive was, and go with the machine.
+    """
     partial = folder / "checkpoint.partial"
     kept = {name: part.state_dict() for name, part in state.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             torch.save({**kept, **about, "losses": losses}, file)
             file.flush()
             os.fsync(file.fileno())  # a machine that is switched off should not leave a name without its bytes
         os.replace(partial, folder / f"step-{len(losses):08}.pt")
         for old in checkpoints(folder)[KEPT:]:
+            os.truncate(old, 0)  # Google Drive keeps for a month what is deleted, and counts it
             old.unlink()
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise OSError(
-            f"no checkpoint could be written to {folder} at step {len(losses)}: {error}. Make room there and give the "
-            "same command again; it goes on from the checkpoint before"
+            f"no checkpoint could be written to {folder} at step {len(losses)}: {_why_not(folder, error)}. Then give "
+            "the same command again; it goes on from the checkpoint before"
         ) from error
+
+
+def _why_not(folder: Path, error: Exception) -> str:
+    """Why nothing can be written to a folder, and what to do."""
+    if not os.path.isdir(folder):  # where a drive has broken off, pathlib's own would raise
+        return "the folder is gone. If it is on a drive, mount that again"
+    return f"{error}, with {shutil.disk_usage(folder).free / 1e6:,.0f} MB free. Make room there"
 
 
 def _newest(folder: Path) -> dict[str, Any] | None:
     """What the newest checkpoint that can be read holds; None where there is none at all."""
+    if Path(os.path.abspath(folder)).is_relative_to(DRIVE) and not os.path.ismount(DRIVE):
+        raise FileNotFoundError(
+            f"{folder} is on a drive that is not mounted, and what is written there would be lost. In a cell, run "
+            f"`from google.colab import drive; drive.mount({str(DRIVE)!r})`, and give the same command again"
+        )
     found = checkpoints(folder)
     for path in found:
         try:
