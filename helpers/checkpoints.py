@@ -23,11 +23,12 @@ from tqdm.auto import tqdm, trange
 
 from helpers import dogs, palette
 from helpers.layers import PictureDecoder
+from helpers.models import hybrids
 from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow, initialise
 from helpers.models.gan import GAN, Discriminator
-from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, nothing
+from helpers.models.hybrids import OneStep, VectorDiscriminator, WithDiscriminator, noisy_pair, nothing
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.models.masked import MaskedPixels
 from helpers.models.vae import VAE, TwoStageVAE, log_likelihood, reparameterise
@@ -214,7 +215,7 @@ def redrawing_loss(
 
 def distillation_loss(model: OneStep, x: Tensor, captions: list[str], rng: torch.Generator) -> Tensor:
     """Of ``pairs``."""
-    return model.distillation_loss(x[:, 0], captions, x[:, 1])
+    return hybrids.distillation_loss(model, x[:, 0], captions, x[:, 1])
 
 
 # ---- The models ----
@@ -293,7 +294,7 @@ def one_step_game(model: OneStep) -> WithDiscriminator:
     """The model against a discriminator that begins as the network of the diffusion."""
     model.diffusion.network.requires_grad_(True)
     opponent = VectorDiscriminator(load("vector_diffusion").network)
-    return WithDiscriminator(model, opponent, besides=nothing, pair=OneStep.noisy_pair, gamma=0)
+    return WithDiscriminator(model, opponent, besides=nothing, pair=noisy_pair, gamma=0)
 
 
 GAME = {"lr": 3e-4, "betas": (0.0, 0.99)}  # two players that answer each other: no momentum

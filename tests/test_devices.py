@@ -17,7 +17,16 @@ from helpers.models.autoregressive import PixelByPixel
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
 from helpers.models.gan import GAN, Discriminator
-from helpers.models.hybrids import FewSteps, OneStep, StepDiscriminator, VectorDiscriminator, WithDiscriminator, nothing
+from helpers.models.hybrids import (
+    FewSteps,
+    OneStep,
+    StepDiscriminator,
+    VectorDiscriminator,
+    WithDiscriminator,
+    distillation_loss,
+    noisy_pair,
+    nothing,
+)
 from helpers.models.independent import IndependentPixels
 from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
 from helpers.models.masked import MaskedPixels
@@ -64,7 +73,7 @@ def one_step():
     model = OneStep(vector_diffusion())
     model.diffusion.network.requires_grad_(True)
     opponent = VectorDiscriminator(model.diffusion.network, 8)
-    return WithDiscriminator(model, opponent, besides=nothing, pair=OneStep.noisy_pair)
+    return WithDiscriminator(model, opponent, besides=nothing, pair=noisy_pair)
 
 
 def opponent():
@@ -156,7 +165,7 @@ def test_a_model_of_one_step_learns_from_both_of_its_teachers_there(model, seen,
     z = torch.randn(2, *model.latent_shape)
     led = model.diffusion.sample_inside(CAPTIONS, z, steps=3)
     assert led.device.type == ELSEWHERE
-    model.distillation_loss(led, CAPTIONS, z).backward()
+    distillation_loss(model, led, CAPTIONS, z).backward()
     game.loss(model.diffusion.inside(elsewhere(seen), CAPTIONS), CAPTIONS, rng()).backward()
     assert game.sample(CAPTIONS, rng=rng()).device.type == ELSEWHERE
 

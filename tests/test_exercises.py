@@ -1960,39 +1960,165 @@ WRONG_ANSWERS = [
     ),
     (
         "10_gan_as_plug_in",
-        "exercise-two-levels",
-        "def two_levels(x, now, before, rng): return jump(x, before, rng), jump(x, now, rng)",
-        "both have fresh noise",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (z - led).square().mean()",
+        "has not been asked",
     ),
     (
         "10_gan_as_plug_in",
-        "exercise-two-levels",
-        "def two_levels(x, now, before, rng):\n"
-        "    noise = torch.randn(x.shape, generator=rng)\n"
-        "    return tuple(a.sqrt() * x + (1 - a).sqrt() * noise for a in (before, now))",
-        "the same noise",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, torch.randn(z.shape)) - led).square().mean()",
+        "something else than z",
     ),
     (
         "10_gan_as_plug_in",
-        "exercise-two-levels",
-        "def two_levels(x, now, before, rng):\n"
-        "    first = jump(x, before, rng)\n"
-        "    return first, jump(first, now, rng)",
-        "now / before",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, led) - z).square().mean()",
+        "something else than z",
     ),
     (
         "10_gan_as_plug_in",
-        "exercise-two-levels",
-        "def two_levels(x, now, before, rng):\n"
-        "    first = jump(x, before, rng)\n"
-        "    return jump(first, now / before, rng), first",
-        "return x_{t-1} first",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c[::-1], z) - led).square().mean()",
+        "captions that the teacher had",
     ),
     (
         "10_gan_as_plug_in",
-        "exercise-two-levels",
-        "def two_levels(x, now, before, rng): return jump(x, before, rng)",
-        "two things",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - z).square().mean()",
+        "compare with `led`",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).square().sum()",
+        "adds up everything",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).square().flatten(1).sum(1).mean()",
+        "numbers of each vector",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).square().flatten(1).mean(1)",
+        "one number",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).abs().mean()",
+        "square it",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).square().mean().sqrt()",
+        "root of it",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z) - led).mean().square()",
+        "cancel",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, z).detach() - led).square().mean()",
+        "no gradient comes back",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return (p.vector(c, p.vector(c, z)) - led).square().mean()",
+        "asked 2 times",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng)[1:]",
+        "three things",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, give=lambda c, a, r, m: (c, r, m))",
+        "(captions, alpha_bar)",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, give=lambda c, a, r, m: ((c, a), m, r))",
+        "are exchanged",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, z=lambda x: x)",
+        "pure noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, one_amount=True)",
+        "same amount of noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, give=lambda c, a, *k: ((c, a[:, None]), *k))",
+        "one number for each pair",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, levels=50)",
+        "from all steps",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, give=lambda c, a, *k: ((c, (100 * a).long()), *k))",
+        "numbers of the steps",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, hidden=(True, False))",
+        "made vectors have no noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, hidden=(False, True))",
+        "real vectors have no noise",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, noises=lambda z, noise: (noise, noise.flip(0)))",
+        "noise of its own",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, noises=lambda z, noise: (z, z))",
+        "betrays it",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, mix=lambda s, e, a: a.sqrt() * s + (1 - a) * e)",
+        "not the amount",
+    ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-noisy-pair",
+        "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng, give=lambda c, a, r, m: ((c, a), r, m.detach()))",
+        "no gradient comes back",
     ),
     (
         "11_latent_diffusion",
@@ -2135,6 +2261,12 @@ RIGHT_ANSWERS = [
         "workshop-crowd-loss",
         "def crowd_loss(g, real, d, distance, rng): return distance(real, g(torch.randn(len(real), d, generator=rng)))",
     ),
+    (
+        "10_gan_as_plug_in",
+        "workshop-distillation",
+        "def distillation_loss(p, led, c, z): return torch.nn.functional.mse_loss(p.vector(c, z), led)",
+    ),
+    ("10_gan_as_plug_in", "workshop-noisy-pair", "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng)"),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -2184,9 +2316,6 @@ def ddpm(x_t, picture, now, before):
     beta = 1 - now / before
     mean = (before.sqrt() * beta * picture + (now / before).sqrt() * (1 - before) * x_t) / (1 - now)
     return mean, (1 - before) / (1 - now) * beta
-
-def jump(x, alpha_bar, rng):
-    return alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * torch.randn(x.shape, generator=rng)
 
 from helpers.models.diffusion import add_noise, loss_weight, target
 from helpers.models.vae import log_likelihood as RIGHT
@@ -2241,6 +2370,17 @@ class Keeps:
         both = [torch.cat([old, new] if last else [new, old], dim) for old, new in zip(self.kept, (k, v))] or [k, v]
         self.kept[:], self.seen = both, self.seen + step if step else both[0].shape[1]
         return [torch.cat([x, x.new_zeros(2, room - x.shape[1], 4)], 1) if room else x for x in both]
+
+def covered(p, x, c, rng, z=torch.randn_like, one_amount=False, levels=None, hidden=(True, True), noises=None, mix=None,
+            give=lambda c, a, r, m: ((c, a), r, m)):
+    z = z(x)
+    made, schedule = p.vector(c, z), p.diffusion.alpha_bar[:levels]
+    steps = torch.randint(len(schedule), (1 if one_amount else len(x),), generator=rng).expand(len(x))
+    a, noise = schedule[steps], torch.randn(x.shape, generator=rng)
+    under = noises(z, noise) if noises else (noise, noise)
+    r, m = ((mix or add_noise)(side, e, a.view(-1, 1, 1, 1)) if hide else side
+            for side, e, hide in zip((x, made), under, hidden))
+    return give(c, a, r, m)
 
 def heard(network, act, leave=False):
     calls = []

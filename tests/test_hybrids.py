@@ -21,9 +21,11 @@ from helpers.models.hybrids import (
     VectorDiscriminator,
     WithDiscriminator,
     alike_in_features,
+    distillation_loss,
     draw,
     exact_posterior,
     learned_similarity,
+    noisy_pair,
     nothing,
     own_loss,
     step_back,
@@ -333,7 +335,7 @@ def test_a_real_and_a_made_vector_are_under_the_same_noise_and_both_sides_know_h
     model = one_step()
     x = torch.randn(500, *model.latent_shape, generator=rng(1))
     captions = CAPTIONS * 250
-    (said, alpha_bar), real, made = model.noisy_pair(x, captions, rng())
+    (said, alpha_bar), real, made = noisy_pair(model, x, captions, rng())
     assert said is captions
     signal = alpha_bar.sqrt().view(-1, 1, 1, 1)
     z = torch.randn(x.shape, generator=rng())  # the first thing that is drawn
@@ -350,7 +352,7 @@ def test_a_real_and_a_made_vector_are_under_the_same_noise_and_both_sides_know_h
 def test_the_game_of_one_step_reaches_the_network_and_leaves_the_decoder_alone():
     model = one_step()
     hybrid = WithDiscriminator(
-        model, VectorDiscriminator(model.diffusion.network), besides=nothing, pair=OneStep.noisy_pair, gamma=0
+        model, VectorDiscriminator(model.diffusion.network), besides=nothing, pair=noisy_pair, gamma=0
     )
     captions = CAPTIONS * 8
     x = torch.randn(16, *model.latent_shape, generator=rng(1))
@@ -370,9 +372,9 @@ def test_the_first_lesson_is_over_where_the_model_says_what_it_is_shown():
     model = one_step()
     z = torch.randn(2, *model.latent_shape, generator=rng())
     x = model.vector(CAPTIONS, z).detach()
-    assert model.distillation_loss(x, CAPTIONS, z) == 0
-    assert torch.allclose(model.distillation_loss(x + 0.5, CAPTIONS, z), torch.tensor(0.25))
-    assert model.distillation_loss(x, CAPTIONS[::-1], z) > 1e-4
+    assert distillation_loss(model, x, CAPTIONS, z) == 0
+    assert torch.allclose(distillation_loss(model, x + 0.5, CAPTIONS, z), torch.tensor(0.25))
+    assert distillation_loss(model, x, CAPTIONS[::-1], z) > 1e-4
 
 
 def test_the_shipped_model_of_one_step_draws_dogs_in_one_look():

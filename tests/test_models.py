@@ -20,7 +20,7 @@ from helpers import checkpoints, dogs, judge, models, palette, training
 from helpers.checks import PASSED
 from helpers.checks import pixel_by_pixel as checks
 from helpers.layers import CaptionEmbedding, Decoder, PictureDecoder, PictureEncoder, choose, latent
-from helpers.models import autoregressive
+from helpers.models import autoregressive, hybrids
 from helpers.models.autoregressive import CausalSelfAttention, PixelByPixel, angles, neighbours, turn
 from helpers.models.diffusion import Diffusion, cosine_schedule
 from helpers.models.flow import PictureFlow
@@ -576,16 +576,16 @@ def test_the_second_of_two_trainings_leaves_the_first_alone_and_a_broken_making_
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead():
+def test_a_model_of_one_step_is_shown_where_the_steps_of_its_beginning_lead(monkeypatch):
     recipe = checkpoints.MODELS["one_step"]
     model, seen = recipe.build(rng()), {}
     teacher = checkpoints.load("vector_diffusion")
     learner, loss = dataclasses.replace(recipe.stages[0], encoded=30, batch=8).begin(model, 16, rng())
-    model.distillation_loss = lambda x, captions, z: seen.update(x=x, captions=captions, z=z)
+    monkeypatch.setattr(hybrids, "distillation_loss", lambda model, led, captions, z: seen.update(locals()))
     loss(learner, rng(1))
     led = teacher.sample_inside(seen["captions"], seen["z"], steps=10, spacing="quadratic")
     assert led.shape == (8, *model.latent_shape)
-    assert torch.allclose(seen["x"], led, atol=1e-4)
+    assert torch.allclose(seen["led"], led, atol=1e-4)
     assert (seen["z"][:1] - seen["z"][1:]).abs().amax() > 0.1
 
 

@@ -1,10 +1,12 @@
 """Checks of the exercises of ``10_gan_as_plug_in``."""
 
+import types
+
 import torch
 from torch import Tensor
 
 from helpers.checks import check, require, require_none_of
-from helpers.models.diffusion import add_noise, posterior
+from helpers.models.diffusion import add_noise, cosine_schedule, posterior
 
 
 def _features(captions, pictures: Tensor) -> Tensor:
@@ -75,41 +77,125 @@ def drawn_step(answer) -> None:
     )
 
 
-@check("first to x_{t-1}, and from there one step on: the two share their noise as two points of one way do.")
-def one_way(answer) -> None:
-    """x_{t-1} and x_t of one way into the noise, for x_0, alpha_bar now and before, and rng."""
-    now, before = torch.tensor(0.3), torch.tensor(0.8)
-    x = torch.full((40_000,), 2.0)
-    given = answer(x, now, before, torch.Generator().manual_seed(0))
-    require(isinstance(given, tuple) and len(given) == 2, "return two things: x_{t-1}, then x_t")
-    x_before, x_t = given
+class _Pupil:
+    """Stands for a model that is asked once: it answers with a multiple of z, and keeps what it was asked."""
+
+    def __init__(self):
+        self.diffusion = types.SimpleNamespace(alpha_bar=cosine_schedule(100).float())
+        self.latent_shape = (1, 4, 4)
+        self.gain = torch.tensor(0.8, requires_grad=True)
+        self.asked = []
+
+    def vector(self, captions, z: Tensor) -> Tensor:
+        """Four fifths of z, for captions of any kind."""
+        self.asked.append((captions, z.detach().clone()))
+        return self.gain * z
+
+
+@check("the pupil is asked once, about the z that the teacher was led from, and every error is squared.")
+def shown_where(answer) -> None:
+    """Mean squared error of a pupil, for where a teacher's steps led, captions and z."""
+    z, led = torch.randn(2, 6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    captions, pupil = [f"caption {k}" for k in range(6)], _Pupil()
+    value = answer(pupil, led.clone(), captions, z.clone())
+    require(isinstance(value, Tensor), "the answer should be a tensor, one number")
+    require(pupil.asked, "the pupil has not been asked: pupil.vector(captions, z) is its answer")
+    require(len(pupil.asked) == 1, f"the pupil was asked {len(pupil.asked)} times; once for all z is enough")
+    said, seen = pupil.asked[0]
     require(
-        isinstance(x_before, Tensor) and isinstance(x_t, Tensor) and x_before.shape == x_t.shape == x.shape,
-        "x_{t-1} and x_t should be tensors in the shape of x",
+        seen.shape == z.shape and torch.equal(seen, z),
+        "the pupil is asked about something else than z; ask about the z from which the teacher's steps began",
+    )
+    require(list(said) == captions, "the pupil should be asked with the captions that the teacher had")
+    require(value.numel() == 1, f"give one number, averaged over all; yours has the shape {tuple(value.shape)}")
+    error = (0.8 * z - led).flatten(1)
+    wrong = {
+        "that compares with z, the noise; compare with `led`, where the teacher's steps led": (
+            (0.8 * z - z).square().mean()
+        ),
+        "that adds up everything; average, or the pace of learning hangs on the size of the batch": (
+            error.square().sum()
+        ),
+        "that adds up the numbers of each vector; average over them too": error.square().sum(1).mean(),
+        "that averages the absolute error; square it": error.abs().mean(),
+        "that is the root of it; leave the mean of the squares as it is": error.square().mean().sqrt(),
+        "a square of the mean: errors up and down cancel. Square first": error.mean().square(),
+    }
+    require_none_of(wrong, value.detach(), rtol=1e-4)
+    right = error.square().mean()
+    require(torch.allclose(value.detach(), right), f"it should be {right:.3f} here, and you give {value.item():.3f}")
+    require(
+        value.requires_grad, "right, but no gradient comes back to the pupil: it would learn nothing. Detach nothing"
+    )
+
+
+@check("both sides are under the same noise, and its amount, which both know, is another for every pair.")
+def under_one_noise(answer) -> None:
+    """``(captions, alpha_bar)``, real and made vectors under the same noise, for a pupil, x, captions and rng."""
+    rng, pupil = torch.Generator().manual_seed(0), _Pupil()
+    x, captions = 3 + torch.randn(800, *pupil.latent_shape, generator=rng), ["a running dog"] * 800
+    given = answer(pupil, x.clone(), captions, rng)
+    require(
+        isinstance(given, tuple) and len(given) == 3,
+        "return three things: what both players know, then the real vectors, then the made ones",
+    )
+    known, real, made = given
+    require(
+        isinstance(known, tuple) and len(known) == 2 and isinstance(known[1], Tensor),
+        "what both players know is a pair: (captions, alpha_bar)",
+    )
+    alpha_bar = known[1]
+    require(list(known[0]) == captions, "the captions should be passed on as they are")
+    require(
+        isinstance(real, Tensor) and isinstance(made, Tensor) and real.shape == made.shape == x.shape,
+        "real and made vectors should be tensors in the shape of x",
+    )
+    require(pupil.asked, "the pupil has not been asked for a vector: pupil.vector(captions, noise)")
+    z = pupil.asked[0][1]
+    require(
+        z.shape == x.shape and z.mean().abs() < 0.1 and abs(z.std() - 1) < 0.1,
+        "the pupil should be asked about pure noise, torch.randn(x.shape, generator=rng), and not about something of x",
     )
     require(
-        not (x_before.var() > x_t.var() + 0.05),
-        "x_t comes before x_{t-1} here; return x_{t-1} first, the one with less noise",
+        alpha_bar.is_floating_point(),
+        "those are the numbers of the steps; both should know pupil.diffusion.alpha_bar[steps]",
+    )
+    _amounts(alpha_bar.detach(), len(x))
+    signal, rest = (share.sqrt().view(-1, 1, 1, 1) for share in (alpha_bar, 1 - alpha_bar))
+    drawn, seen = 0.8 * z, made.detach()
+    require(
+        not torch.allclose(real - seen, signal * (drawn - x), atol=1e-4),
+        "real and made are exchanged: first the real ones",
+    )
+    noisy = rest.flatten() > 0.3
+    on_real, on_made = ((side - signal * clean)[noisy] / rest[noisy] for side, clean in ((real, x), (seen, drawn)))
+    require(not torch.allclose(real, x, atol=1e-4), "the real vectors have no noise: both sides need it")
+    require(not torch.allclose(seen, drawn, atol=1e-4), "the made vectors have no noise: both sides need it")
+    require(
+        not torch.allclose(on_made, z[noisy], atol=1e-3),
+        "the noise is the z that the vector was made from, and betrays it; draw other noise to cover both sides",
     )
     require(
-        abs(x_before.mean() - 2 * before.sqrt()) < 0.03 and abs(x_before.var() - (1 - before)) < 0.02,
-        "x_{t-1} should be add_noise(x, noise, before)",
-    )
-    shared = ((x_before - x_before.mean()) * (x_t - x_t.mean())).mean() / (x_before.var() * x_t.var()).sqrt()
-    right = ((now / before) * (1 - before) / (1 - now)).sqrt()
-    require(
-        shared > 0.05,
-        "both have fresh noise, as if x_t had come by another way: nobody could step back from it. Go on from x_{t-1}",
+        abs(on_real.std() - 1) < 0.05 and on_real.mean().abs() < 0.05,
+        "the noise has not the amount that alpha_bar says: add_noise(x, noise, alpha_bar.view(-1, 1, 1, 1))",
     )
     require(
-        shared < 0.95,
-        "both have the same noise, so x_t says exactly what x_{t-1} was; the step from one to the other adds its own",
+        torch.allclose(on_real, on_made, atol=1e-3),
+        "each side has noise of its own; draw it once, and put it on both: then a pair differs in the vectors alone",
+    )
+    require(made.requires_grad, "no gradient comes back to the pupil from what it made; do not detach it")
+
+
+def _amounts(alpha_bar: Tensor, n: int) -> None:
+    """Whether the amounts of noise of n pairs are as the game needs them."""
+    require(
+        alpha_bar.ndim > 0 and alpha_bar.unique().numel() > 1,
+        "every pair has the same amount of noise; draw a step for each: torch.randint(..., (len(x),), generator=rng)",
     )
     require(
-        abs(x_t.mean() - 2 * now.sqrt()) < 0.03,
-        "from x_{t-1} to x_t the step keeps now / before of alpha_bar, not now: some of it is gone already",
+        alpha_bar.shape == (n,), f"alpha_bar should be one number for each pair, (n,), not {tuple(alpha_bar.shape)}"
     )
     require(
-        abs(x_t.var() - (1 - now)) < 0.03 and abs(shared - right) < 0.02,
-        "x_t should be add_noise(x_{t-1}, fresh noise, now / before)",
+        alpha_bar.max() > 0.95 and alpha_bar.min() < 0.05,
+        "the amounts should reach from hardly any noise to nearly pure noise: draw from all steps of the schedule",
     )

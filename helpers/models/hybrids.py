@@ -275,8 +275,8 @@ class OneStep(nn.Module):
     """A diffusion of vectors that is asked once, what is in pure noise, and answers with a picture.
 
     Trained to take noise away, its network can only say the mean of all that may be in there. So it learns twice: first
-    where the steps of a teacher lead from a z (``distillation_loss``), then from a discriminator (``noisy_pair``). The
-    two lessons are those of Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024, there in one; that both
+    where the steps of a teacher lead from a z (``distillation_loss``), then from a game (``noisy_pair``). The two
+    lessons are those of Sauer et al., "Adversarial Diffusion Distillation", ECCV 2024, there in one; that both
     players begin as the diffusion's network is as in Xu et al., "UFOGen: You Forward Once Large Scale Text-to-Image
     Generation via Diffusion GANs", CVPR 2024.
 
@@ -294,42 +294,46 @@ class OneStep(nn.Module):
         alpha_bar = self.diffusion.alpha_bar[-1]
         return self.diffusion.estimate(z.to(alpha_bar.device), alpha_bar, captions)
 
-    def distillation_loss(self, x: Tensor, captions: Sequence[str], z: Tensor) -> Tensor:
-        """Mean squared distance to where the steps of a teacher led from z (Luhman and Luhman, "Knowledge Distillation
-        in Iterative Generative Models for Improved Sampling Speed", 2021, arXiv:2101.02388).
-
-        Args:
-            x: what ``sample_inside`` of the teacher gave for n captions and z, ``(n, *latent_shape)``.
-            captions: n of them.
-            z: in the shape of x.
-        """
-        return (self.vector(captions, z) - x).square().mean()
-
-    def noisy_pair(self, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
-        """A real and a made vector under the same noise: which of the two is from the world?
-
-        Real and made vectors may share hardly a point, and a discriminator that is sure of both teaches nothing. Noise
-        makes them overlap (Arjovsky and Bottou, "Towards Principled Methods for Training Generative Adversarial
-        Networks", ICLR 2017, section 3), more or less with its amount, which both sides know (Wang et al.,
-        "Diffusion-GAN: Training GANs with Diffusion", ICLR 2023, section 3). That a pair has one noise between them is
-        our choice: then they differ in what is to be judged alone.
-
-        Args:
-            x: what ``diffusion.inside`` gave for n pictures, ``(n, *latent_shape)``.
-            captions: n of them.
-            rng: the source of z and of the noise.
-        """
-        made = self.vector(captions, torch.randn(x.shape, generator=rng))
-        steps = torch.randint(len(self.diffusion.alpha_bar) - 1, (len(x),), generator=rng)
-        alpha_bar, noise = self.diffusion.alpha_bar[steps], torch.randn(x.shape, generator=rng).to(x.device)
-        real, made = (add_noise(side, noise, alpha_bar.view(-1, 1, 1, 1)) for side in (x, made))
-        return (captions, alpha_bar), real, made
-
     @torch.no_grad()
     def sample(self, captions: Sequence[str], z: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Pictures ``(n, 3, s, s)`` in [0, 1]; z is ``(n, *latent_shape)``, standard normal, drawn with rng if None."""
         z = latent(z, len(captions), self.latent_shape, rng)
         return self.diffusion.outside(self.vector(captions, z), captions).clamp(0, 1)
+
+
+def distillation_loss(pupil: OneStep, led: Tensor, captions: Sequence[str], z: Tensor) -> Tensor:
+    """Mean squared distance to where the steps of a teacher led from z (Luhman and Luhman, "Knowledge Distillation in
+    Iterative Generative Models for Improved Sampling Speed", 2021, arXiv:2101.02388).
+
+    Args:
+        pupil: is asked once.
+        led: what ``sample_inside`` of the teacher gave for n captions and z, ``(n, *latent_shape)``.
+        captions: n of them.
+        z: in the shape of ``led``.
+    """
+    return (pupil.vector(captions, z) - led).square().mean()
+
+
+def noisy_pair(pupil: OneStep, x: Tensor, captions: Sequence[str], rng: torch.Generator) -> Pair:
+    """A real and a made vector under the same noise: which of the two is from the world?
+
+    Real and made vectors may share hardly a point, and a discriminator that is sure of both teaches nothing. Noise
+    makes them overlap (Arjovsky and Bottou, "Towards Principled Methods for Training Generative Adversarial Networks",
+    ICLR 2017, section 3), more or less with its amount, which both sides know (Wang et al., "Diffusion-GAN: Training
+    GANs with Diffusion", ICLR 2023, section 3). That a pair has one noise between them is our choice: then they differ
+    in what is to be judged alone.
+
+    Args:
+        pupil: makes the vectors, each in one evaluation.
+        x: what ``diffusion.inside`` gave for n pictures, ``(n, *latent_shape)``.
+        captions: n of them.
+        rng: the source of z and of the noise.
+    """
+    made = pupil.vector(captions, torch.randn(x.shape, generator=rng))
+    steps = torch.randint(len(pupil.diffusion.alpha_bar) - 1, (len(x),), generator=rng)
+    alpha_bar, noise = pupil.diffusion.alpha_bar[steps], torch.randn(x.shape, generator=rng).to(x.device)
+    real, made = (add_noise(side, noise, alpha_bar.view(-1, 1, 1, 1)) for side in (x, made))
+    return (captions, alpha_bar), real, made
 
 
 class VectorDiscriminator(nn.Module):
