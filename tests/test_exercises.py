@@ -1808,6 +1808,123 @@ WRONG_ANSWERS = [
     ("08_gan", "exercise-penalty", "def gradient_penalty(d, c, x): return penalty_right(d, c, x)[0]", "two things"),
     (
         "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f)",
+        "7 by 7",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f.T, correction=0)",
+        "n - 1",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), f.T @ f / (len(f) - 1)",
+        "subtract the mean first",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(1), torch.cov(f.T)",
+        "dimension 0",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), f.var(0)",
+        "a variance for each feature",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.corrcoef(f.T)",
+        "correlation",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f):\n    f -= f.mean(0)\n    return f.mean(0), f.T @ f / (len(f) - 1)",
+        "in place",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return torch.cov(f.T)",
+        "two things",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt()) + way(m, n)",
+        "eigvalsh reads half",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, (c @ d).abs().sqrt().diag()) + way(m, n)",
+        "each entry",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt()) + way(m, n).sqrt()",
+        "should be squared",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.svdvals(c @ d).sqrt()) + way(m, n)",
+        "singular values",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real) + way(m, n)",
+        "twice the trace of the product",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt() / 2) + way(m, n)",
+        "subtracted twice",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt())",
+        "the means are missing",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    roots = [v @ w.sqrt().diag() @ v.T for w, v in map(torch.linalg.eigh, (c, d))]\n"
+        "    return spread(c, d, (roots[0] @ roots[1]).diag()) + way(m, n)",
+        "not the product of the roots",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt()) + way(m, n)",
+        "clamp(min=0)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    return (spread(c, d, torch.linalg.eigvals(c @ d).real.clamp(min=0).sqrt()) + way(m, n)).detach()",
+        "no gradient",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).sqrt()) + way(m, n)",
+        "complex",
+    ),
+    (
+        "09_comparison",
         "exercise-evaluations",
         "def evaluations(network, act): return 5 * heard(network, act)",
         "pictures",
@@ -2114,6 +2231,23 @@ RIGHT_ANSWERS = [
         "workshop-crowd-loss",
         "def crowd_loss(g, real, d, distance, rng): return distance(real, g(torch.randn(len(real), d, generator=rng)))",
     ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f.T)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    root = (lambda w, v: (v * w.clamp(min=0).sqrt()) @ v.T)(*torch.linalg.eigh(c))\n"
+        "    return spread(c, d, torch.linalg.eigvalsh(root @ d @ root).clamp(min=0).sqrt()) + way(m, n)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).sqrt().real) + way(m, n)",
+    ),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -2220,6 +2354,12 @@ class Keeps:
         both = [torch.cat([old, new] if last else [new, old], dim) for old, new in zip(self.kept, (k, v))] or [k, v]
         self.kept[:], self.seen = both, self.seen + step if step else both[0].shape[1]
         return [torch.cat([x, x.new_zeros(2, room - x.shape[1], 4)], 1) if room else x for x in both]
+
+def way(m, n):
+    return (m - n).square().sum()
+
+def spread(c, d, roots):
+    return c.trace() + d.trace() - 2 * roots.sum()
 
 def heard(network, act, leave=False):
     calls = []
