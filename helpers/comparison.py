@@ -16,7 +16,7 @@ from torch.distributions import Normal
 
 from helpers import dogs, figures, judge, palette
 from helpers.checkpoints import RECIPES, Recipe, Stage
-from helpers.models.diffusion import Diffusion, add_noise, spaced
+from helpers.models.diffusion import Diffusion, add_noise
 from helpers.models.independent import IndependentPixels
 from helpers.models.vae import VAE, log_likelihood, reparameterise
 from helpers.tables import Row, Table
@@ -140,12 +140,13 @@ def diffusion_bound(
 ) -> Tensor:
     """A lower bound of log p in nats of what the model has inside, averaged over n pictures. More steps, tighter.
 
-    Kingma, Salimans, Poole and Ho, "Variational Diffusion Models", NeurIPS 2021, eq. 11 and 13. That the last level
-    is not quite noise is left out: it is far below one nat.
+    Kingma, Salimans, Poole and Ho, "Variational Diffusion Models", NeurIPS 2021, eq. 11 and 13, with levels evenly
+    spread over the logarithm of SNR from 5 to -10. That the last is not quite noise is left out: it is far below one
+    nat.
     """
     x = model.inside(pictures, captions)
-    alpha_bar = model.alpha_bar[spaced(steps, len(model.alpha_bar) - 1)[1:]]
-    snr = alpha_bar / (1 - alpha_bar)
+    snr = torch.linspace(5, -10, steps + 1).exp()
+    alpha_bar = snr / (1 + snr)
     nats = x[0].numel() / 2 * (2 * math.pi * math.e / snr[0]).log()
     for level, (before, now) in zip(alpha_bar[1:], itertools.pairwise(snr), strict=True):
         guess = model.estimate(add_noise(x, torch.randn(x.shape, generator=rng), level), level, captions)
