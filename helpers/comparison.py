@@ -5,16 +5,20 @@
 """
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from helpers import dogs, figures, judge, palette
 from helpers.checkpoints import RECIPES, Recipe, Stage
+from helpers.models.diffusion import Diffusion, add_noise
 from helpers.models.independent import IndependentPixels
+from helpers.models.vae import VAE, log_likelihood, reparameterise
 from helpers.tables import Row, Table
 from helpers.training import train
 
@@ -95,6 +99,59 @@ def run(table: Table = TABLE) -> None:
     axes = itertools.product(table.plan["seeds"], table.plan["seconds"], FAMILIES)
     cells = [{"family": family, "seed": seed, "seconds": seconds} for seed, seconds, family in axes]
     table.fill(cells, measured_family)
+
+
+def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(d,)`` and covariance ``(d, d)`` of the crowd that n points ``(n, d)`` are drawn from, without bias."""
+    mean = features.mean(0)
+    away = features - mean
+    return mean, away.T @ away / (len(features) - 1)
+
+
+def frechet(mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor) -> Tensor:
+    """The squared Frechet distance of two Gaussians, a scalar: means ``(d,)``, covariances ``(d, d)``.
+
+    Dowson and Landau, "The Frechet Distance between Multivariate Normal Distributions", Journal of Multivariate
+    Analysis 12, 1982, eq. 4; as a measure of pictures, Heusel et al. 2017, eq. 6.
+    """
+    roots = torch.linalg.eigvals(covariance @ other_covariance).real.clamp(min=0).sqrt()
+    spreads = covariance.trace() + other_covariance.trace() - 2 * roots.sum()
+    return (mean - other_mean).square().sum() + spreads
+
+
+def vae_bound(vae: VAE, x: Tensor, captions: Sequence[str], draws: int, rng: torch.Generator) -> Tensor:
+    """A lower bound of log p(x) in nats, averaged over ``(n, ...)``: with one draw of z that of notebook 5.
+
+    More draws make it tighter (Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, eq. 8).
+    The decoder's noise is as large as the error of these pictures, redrawn from the middle of q(z | x).
+    """
+    mu, log_var = vae.encode(x, captions)
+    sigma = (vae.decoder(captions, mu) - x).square().mean().sqrt().item()
+    logs = []
+    for _ in range(draws):
+        z = reparameterise(mu, log_var, rng)
+        prior = Normal(0.0, 1.0).log_prob(z) - Normal(mu, (log_var / 2).exp()).log_prob(z)
+        logs.append(log_likelihood(x, vae.decoder(captions, z), sigma) + prior.sum(1))
+    return torch.stack(logs).logsumexp(0).mean() - math.log(draws)
+
+
+def diffusion_bound(
+    model: Diffusion, pictures: Tensor, captions: Sequence[str], steps: int, rng: torch.Generator
+) -> Tensor:
+    """A lower bound of log p in nats of what the model has inside, averaged over n pictures. More steps, tighter.
+
+    Kingma, Salimans, Poole and Ho, "Variational Diffusion Models", NeurIPS 2021, eq. 11 and 13, with levels evenly
+    spread over the logarithm of SNR from 5 to -10. That the last is not quite noise is left out: it is far below one
+    nat.
+    """
+    x = model.inside(pictures, captions)
+    snr = torch.linspace(5, -10, steps + 1).exp()
+    alpha_bar = snr / (1 + snr)
+    nats = x[0].numel() / 2 * (2 * math.pi * math.e / snr[0]).log()
+    for level, (before, now) in zip(alpha_bar[1:], itertools.pairwise(snr), strict=True):
+        guess = model.estimate(add_noise(x, torch.randn(x.shape, generator=rng), level), level, captions)
+        nats = nats + (before - now) / 2 * (x - guess).square().flatten(1).sum(1).mean()
+    return -nats
 
 
 def evaluations(network: nn.Module, act: Callable[[], object]) -> int:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
 from torch import nn
 
-from helpers import comparison, dogs
-from helpers.comparison import evaluations, pareto_front
+from helpers import checkpoints, comparison, dogs, judge
+from helpers.comparison import evaluations, frechet, mean_and_covariance, pareto_front
 
 
 def rng(seed=0):
@@ -108,3 +109,68 @@ def test_the_front_is_what_a_double_loop_finds():
     beaten = [any((other <= row).all() and (other < row).any() for other in cost) for row in cost]
     assert pareto_front(cost).tolist() == [not b for b in beaten]
     assert 0 < sum(beaten) < 40
+
+
+def test_mean_and_covariance_are_those_of_the_library():
+    points = torch.randn(50, 4, generator=rng()) * torch.tensor([1.0, 2.0, 0.5, 1.0]) + 3
+    mean, covariance = mean_and_covariance(points)
+    assert torch.allclose(mean, points.mean(0))
+    assert torch.allclose(covariance, points.T.cov(), atol=1e-5)
+
+
+def test_the_distance_of_gaussians_has_its_closed_form_where_they_commute():
+    mean, other = torch.zeros(3), torch.tensor([1.0, -2.0, 0.0])
+    scale, other_scale = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 2.0, 0.0])
+    found = frechet(mean, scale.square().diag(), other, other_scale.square().diag())
+    assert found.item() == pytest.approx(5 + 1 + 9, rel=1e-5)
+
+
+def test_the_distance_is_the_judges_on_dogs_and_leaves_gradients():
+    pictures, real = dogs.draw(dogs.sample_scenes(600, rng()), 16).split(300)
+    grainy = judge.grainy(pictures, rng()).requires_grad_()
+    clouds = [mean_and_covariance(judge.features(each)) for each in (grainy, real)]
+    found = frechet(*clouds[0], *clouds[1])
+    assert found.item() == pytest.approx(judge.frechet_distance(grainy.detach(), real), rel=1e-3)
+    found.backward()
+    assert grainy.grad.isfinite().all()
+    assert grainy.grad.any()
+
+
+def test_a_bound_of_the_likelihood_becomes_tighter_with_work():
+    captions = dogs.LANGUAGE.sample(4, rng())
+    pictures = dogs.draw(dogs.sample_scenes(captions, rng()), 16)
+    vae, diffusion = checkpoints.load("vae").first, checkpoints.load("vector_diffusion")
+    for bound, work in ((comparison.vae_bound, (1, 50)), (comparison.diffusion_bound, (5, 100))):
+        model = vae if bound is comparison.vae_bound else diffusion
+        less, more = (bound(model, pictures, captions, n, rng()) for n in work)
+        assert less + 1 < more
+
+
+def test_the_bound_of_a_vae_that_redraws_perfectly_is_what_it_should_be():
+    """One number, x = z + noise: then log p(x) is that of N(0, 1 + sigma^2), and many draws of q come near to it."""
+
+    class Line(torch.nn.Module):
+        def encode(self, x, captions):
+            return 0.8 * x, torch.full_like(x, -1.0)
+
+        def decoder(self, captions, z):
+            return z
+
+    x = torch.tensor([[0.5], [-1.0], [2.0]])
+    sigma = (0.2 * x).square().mean().sqrt().item()
+    right = torch.distributions.Normal(0.0, (1 + sigma**2) ** 0.5).log_prob(x).mean().item()
+    assert comparison.vae_bound(Line(), x, [""] * 3, 20_000, rng()).item() == pytest.approx(right, abs=0.05)
+
+
+def test_the_bound_of_a_diffusion_that_knows_the_picture_is_that_of_its_last_grain():
+    class Knows:
+        def inside(self, pictures, captions):
+            return pictures
+
+        def estimate(self, x_t, level, captions):
+            return x
+
+    x = torch.randn(2, 3, 4, 4, generator=rng())
+    grain = torch.distributions.Normal(0.0, math.exp(-5 / 2))
+    found = comparison.diffusion_bound(Knows(), x, [""] * 2, 10, rng())
+    assert found.item() == pytest.approx(-48 * grain.entropy().item(), rel=1e-4)

@@ -1829,6 +1829,123 @@ WRONG_ANSWERS = [
     ("08_gan", "exercise-penalty", "def gradient_penalty(d, c, x): return penalty_right(d, c, x)[0]", "two things"),
     (
         "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f)",
+        "7 by 7",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f.T, correction=0)",
+        "n - 1",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), f.T @ f / (len(f) - 1)",
+        "subtract the mean first",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(1), torch.cov(f.T)",
+        "dimension 0",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), f.var(0)",
+        "a variance for each feature",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.corrcoef(f.T)",
+        "correlation",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f):\n    f -= f.mean(0)\n    return f.mean(0), f.T @ f / (len(f) - 1)",
+        "in place",
+    ),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return torch.cov(f.T)",
+        "two things",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt()) + way(m, n)",
+        "eigvalsh reads half",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, (c @ d).abs().sqrt().diag()) + way(m, n)",
+        "each entry",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt()) + way(m, n).sqrt()",
+        "should be squared",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.svdvals(c @ d).sqrt()) + way(m, n)",
+        "singular values",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real) + way(m, n)",
+        "twice the trace of the product",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt() / 2) + way(m, n)",
+        "subtracted twice",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt())",
+        "the means are missing",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    roots = [v @ w.sqrt().diag() @ v.T for w, v in map(torch.linalg.eigh, (c, d))]\n"
+        "    return spread(c, d, (roots[0] @ roots[1]).diag()) + way(m, n)",
+        "not the product of the roots",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).real.sqrt()) + way(m, n)",
+        "clamp(min=0)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    return (spread(c, d, torch.linalg.eigvals(c @ d).real.clamp(min=0).sqrt()) + way(m, n)).detach()",
+        "no gradient",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).sqrt()) + way(m, n)",
+        "complex",
+    ),
+    (
+        "09_comparison",
         "exercise-evaluations",
         "def evaluations(network, act): return 5 * heard(network, act)",
         "pictures",
@@ -2267,6 +2384,23 @@ RIGHT_ANSWERS = [
         "def distillation_loss(p, led, c, z): return torch.nn.functional.mse_loss(p.vector(c, z), led)",
     ),
     ("10_gan_as_plug_in", "workshop-noisy-pair", "def noisy_pair(p, x, c, rng): return covered(p, x, c, rng)"),
+    (
+        "09_comparison",
+        "workshop-mean-and-covariance",
+        "def mean_and_covariance(f): return f.mean(0), torch.cov(f.T)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d):\n"
+        "    root = (lambda w, v: (v * w.clamp(min=0).sqrt()) @ v.T)(*torch.linalg.eigh(c))\n"
+        "    return spread(c, d, torch.linalg.eigvalsh(root @ d @ root).clamp(min=0).sqrt()) + way(m, n)",
+    ),
+    (
+        "09_comparison",
+        "workshop-frechet",
+        "def frechet(m, c, n, d): return spread(c, d, torch.linalg.eigvals(c @ d).sqrt().real) + way(m, n)",
+    ),
 ]
 
 # Written once, for wrong answers that are nearly right.
@@ -2381,6 +2515,12 @@ def covered(p, x, c, rng, z=torch.randn_like, one_amount=False, levels=None, hid
     r, m = ((mix or add_noise)(side, e, a.view(-1, 1, 1, 1)) if hide else side
             for side, e, hide in zip((x, made), under, hidden))
     return give(c, a, r, m)
+
+def way(m, n):
+    return (m - n).square().sum()
+
+def spread(c, d, roots):
+    return c.trace() + d.trace() - 2 * roots.sum()
 
 def heard(network, act, leave=False):
     calls = []

@@ -267,3 +267,14 @@ def test_the_energy_distance_sees_a_shape_that_mean_and_covariance_do_not():
     ring = torch.nn.functional.normalize(other) * 2**0.5  # mean 0 and covariance I, as the normal has
     assert abs(judge.energy_distance(normal, other).item()) < 0.005
     assert judge.energy_distance(normal, ring).item() > 0.02
+
+
+@SIZES
+def test_features_are_those_that_the_distance_is_measured_in(size, rng):
+    pictures = real_pictures(judge.BATCH + 3, size, rng)
+    found = judge.features(pictures)
+    assert found.shape == (judge.BATCH + 3, judge.N_FEATURES)
+    assert (found.dtype, found.device.type) == (torch.float64, "cpu")
+    assert torch.allclose(judge.features(pictures[:3]), found[:3], atol=1e-4)
+    with pytest.raises(ValueError, match="shape"):
+        judge.features(pictures[0])
