@@ -240,10 +240,10 @@ def _pictures() -> dict[str, Tensor]:
     return {
         "picture": one, "real": one, "redrawn": _dog(8, size=12), "its guess": _dog(8, size=12), "x_t": _dog(8, 0.5),
         "grid": _dog(8, size=8), "guessed grid": _dog(8, size=8), "a picture": other, "made": other,
-        "a picture'": _dog(9), "a picture''": _dog(9), "noisy grid'": _dog(9, 0.3, 8), "its guess'": _dog(9, size=10), "x_t'": _dog(9, 0.3), "noisy grid": _dog(9, 0.3, 8),
+        "a picture'": _dog(9), "its guess'": _dog(9, size=10), "x_t'": _dog(9, 0.3), "noisy grid": _dog(9, 0.3, 8),
         "pixels so far": so_far, "all pixels": mixed.T.unflatten(1, (16, 16)),
         "VAE": _dog(2, size=16), "flow": _dog(3, size=16), "diffusion": _dog(4, size=16), "GAN": _dog(5, size=16),
-        "pixel by pixel": _dog(6, size=16),
+        "pixel by pixel": _dog(6, size=16), "a picture''": _dog(9), "noisy grid'": _dog(9, 0.3, 8),
     }  # fmt: skip
 
 

@@ -2163,7 +2163,7 @@ WRONG_ANSWERS = [
     (
         "13_in_use",
         "workshop-low-rank",
-        "class LowRank(Thin):\n    def forward(self, x): return self.linear(x) + self.scale * x @ self.down.T @ self.up.T",
+        "class LowRank(Thin): pass",
         "both begin with zeros",
     ),
     (

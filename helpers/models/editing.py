@@ -1,4 +1,4 @@
-"""What is done with a diffusion model once it is trained: pictures are changed, filled in, and it is taught a little more.
+"""What is done with a diffusion model once it is trained: pictures are changed or filled in, or it learns a little.
 
 None of the three trains the model anew. The first two are ways of sampling, the third adds few numbers beside its own.
 """
