@@ -22,7 +22,7 @@ OF_OTHERS = {  # boxes in the colour of another family than that of their diagra
     "generator, once": COLOURS["gan"],
     "GPT, once a pixel": COLOURS["autoregressive"],
 }
-FAMILY = {"plug_in": "gan", "latent_diffusion": "diffusion", "side_by_side": "vae"}
+FAMILY = {"plug_in": "gan", "latent_diffusion": "diffusion", "side_by_side": "vae", "in_use": "diffusion"}
 LEGEND = """
 # How to read a diagram
 (a value) | learned | [computed, not learned] | <chance> | (forwards) | (no gradient comes back)
@@ -158,6 +158,25 @@ z -> noisy grid -> U-Net -> a small step -> VAE decoder -> a picture'
 caption -> text encoder -> U-Net
 a small step -again, with less noise: 20 times-> noisy grid
 """,
+    "in_use": """
+# Image to image: the way begins at a picture, and not at pure noise
+.         | <noise>     | .            | (new caption) | .              | .
+{picture} | [add_noise] | {noisy grid} | U-Net         | [a small step] | {a picture'}
+
+picture -> add_noise -> noisy grid -> U-Net -> a small step -> a picture'
+noise -> add_noise
+new caption -> U-Net
+a small step -again, with less noise-> noisy grid
+
+# Inpainting: at every level what is known is put back
+.   | .             | (new caption') | .               | [known, as noisy] | .
+<z> | {noisy grid'} | U-Net'         | [a small step'] | [mask: mix]       | {a picture''}
+
+z -> noisy grid' -> U-Net' -> a small step' -> mask: mix -> a picture''
+new caption' -> U-Net'
+known, as noisy -> mask: mix
+mask: mix -again, with less noise-> noisy grid'
+""",
     "side_by_side": """
 # One caption and one z go in, a picture comes out
 .                   | (caption)             | .               | <z>             | .
@@ -224,7 +243,7 @@ def _pictures() -> dict[str, Tensor]:
         "a picture'": _dog(9), "its guess'": _dog(9, size=10), "x_t'": _dog(9, 0.3), "noisy grid": _dog(9, 0.3, 8),
         "pixels so far": so_far, "all pixels": mixed.T.unflatten(1, (16, 16)),
         "VAE": _dog(2, size=16), "flow": _dog(3, size=16), "diffusion": _dog(4, size=16), "GAN": _dog(5, size=16),
-        "pixel by pixel": _dog(6, size=16),
+        "pixel by pixel": _dog(6, size=16), "a picture''": _dog(9), "noisy grid'": _dog(9, 0.3, 8),
     }  # fmt: skip
 
 

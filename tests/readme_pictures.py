@@ -1,15 +1,19 @@
 """Draws the pictures of the README and of docs/ into ``data/pictures``: ``python -m tests.readme_pictures``."""
 
+import itertools
 import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 from PIL import Image
+from torch.nn.functional import max_pool2d
 from torchvision.transforms.functional import gaussian_blur
 
 from helpers import checkpoints, dogs, figures, palette
 from helpers.homework import data
+from helpers.models.diffusion import spaced
+from helpers.models.editing import masked_step
 from helpers.pictures import to_float
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
@@ -55,6 +59,7 @@ def draw_all() -> None:
     move_and_blur(torch.Generator().manual_seed(10))
     walk_through_latents(torch.Generator().manual_seed(11))
     mirror_faces()
+    change_the_place(torch.Generator().manual_seed(13))
     show_the_layers()
 
 
@@ -195,6 +200,22 @@ def mirror_faces() -> None:
     """Notebook 12: cartoon faces that look either way."""
     found = data.load(size=64, n=14)
     _store(figures.crowd(to_float(found.pictures), alt="faces", columns=7, pixels=64).image, "faces.png")
+
+
+def change_the_place(rng: torch.Generator) -> None:
+    """Notebook 13: dogs on the grass, and the same dogs in another place, which a model has drawn around them."""
+    model = checkpoints.load("latent_diffusion")
+    scenes = dogs.sample_scenes(["a large brown dog running left on the grass"] * 7, rng)
+    real, captions = dogs.draw(scenes, 32), ["a large brown dog running left in the city"] * 7
+    mask = (max_pool2d(dogs.dog_mask(scenes, 32), 4) > 0.1).float()
+    known, levels = model.inside(real, captions), model.alpha_bar[spaced(20, 1000)].flip(0)
+    x = torch.randn(known.shape, generator=rng)
+    with torch.no_grad():
+        for now, before in itertools.pairwise(levels):
+            guess = model.estimate(x, now, captions, guidance=2)
+            x = masked_step(x, guess, known, mask, now, before, rng)
+    rows = {"before": real, "in the city": model.outside(x, captions).clamp(0, 1)}
+    _store(figures.show(rows, alt="places", pixels=64).image, "places.png")
 
 
 def show_the_layers() -> None:

@@ -2338,6 +2338,134 @@ WRONG_ANSWERS = [
         "leave them as they are",
     ),
     ("12_homework_6", "exercise-mirror", "def mirror(pictures, u): return pictures[u < 0.5].flip(-1)", "the shape of"),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng): return walked(e, x, levels)",
+        "goes in as it is",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng): return walked(e, torch.randn(x.shape, generator=rng), levels)",
+        "nothing of x is in it",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng): return walked(e, x + torch.randn(x.shape, generator=rng), levels)",
+        "also lets x fade",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng):\n"
+        "    return walked(e, noised(x, torch.randn(x.shape, generator=rng), levels[1]), levels)",
+        "that of levels[1]",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng):\n"
+        "    return walked(e, noised(x, torch.randn(x.shape, generator=rng), levels[-1]), levels.flip(0))",
+        "at 1 there is no noise",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng):\n"
+        "    return e(noised(x, torch.randn(x.shape, generator=rng), levels[-1]), levels[-1])",
+        "asked once",
+    ),
+    (
+        "13_in_use",
+        "workshop-image-to-image",
+        "def image_to_image(e, x, levels, rng):\n"
+        "    x = noised(x, torch.randn(x.shape, generator=rng), levels[-1])\n"
+        "    for now, before in itertools.pairwise(levels.flip(0)):\n"
+        "        x = e(x, now)\n"
+        "    return x",
+        "go on with the estimate itself",
+    ),
+    (
+        "13_in_use",
+        "workshop-masked-step",
+        "def masked_step(x, guess, known, mask, now, before, rng): return step(x, guess, now, before)",
+        "nothing is put back",
+    ),
+    (
+        "13_in_use",
+        "workshop-masked-step",
+        "def masked_step(x, guess, known, mask, now, before, rng):\n"
+        "    kept = noised(known, torch.randn(known.shape, generator=rng), before)\n"
+        "    return (1 - mask) * kept + mask * step(x, guess, now, before)",
+        "the wrong way round",
+    ),
+    (
+        "13_in_use",
+        "workshop-masked-step",
+        "def masked_step(x, guess, known, mask, now, before, rng):\n"
+        "    return mask * known + (1 - mask) * step(x, guess, now, before)",
+        "put back without noise",
+    ),
+    (
+        "13_in_use",
+        "workshop-masked-step",
+        "def masked_step(x, guess, known, mask, now, before, rng):\n"
+        "    kept = noised(known, torch.randn(known.shape, generator=rng), now)\n"
+        "    return mask * kept + (1 - mask) * step(x, guess, now, before)",
+        "the level that you come from",
+    ),
+    (
+        "13_in_use",
+        "workshop-masked-step",
+        "def masked_step(x, guess, known, mask, now, before, rng):\n"
+        "    kept = noised(known, torch.randn(known.shape, generator=rng), before)\n"
+        "    return mask * kept + (1 - mask) * guess",
+        "stands the guess itself",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Thin): pass",
+        "both begin with zeros",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Random):\n"
+        "    def __init__(self, linear, rank):\n"
+        "        super().__init__(linear, rank)\n"
+        "        self.up = nn.Parameter(torch.randn(linear.out_features, rank))",
+        "B should begin with zeros",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Random):\n    def forward(self, x): return self.linear(x) + x @ self.down.T @ self.up.T",
+        "self.scale changes nothing",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Random):\n    def merged(self): return self.scale * self.up @ self.down",
+        "the change alone",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Random):\n    def merged(self): return self.linear.weight + self.up @ self.down",
+        "gives something else than yours",
+    ),
+    (
+        "13_in_use",
+        "workshop-low-rank",
+        "class LowRank(Random):\n"
+        "    def __init__(self, linear, rank):\n"
+        "        super().__init__(linear, rank)\n"
+        "        self.linear.requires_grad_(True)",
+        "the layer still learns",
+    ),
 ]
 
 # Other right answers than the solution that the notebook gives.
@@ -2406,6 +2534,37 @@ RIGHT_ANSWERS = [
 # Written once, for wrong answers that are nearly right.
 NEARLY = """
 import itertools
+
+from torch import nn
+
+from helpers.models.diffusion import add_noise as noised, ddim_step as ddim
+
+def step(x_t, guess, now, before):
+    return ddim(x_t, guess, now, before, torch.zeros_like(x_t), eta=0)
+
+def walked(estimate, x, levels):
+    for now, before in itertools.pairwise(levels.flip(0)):
+        x = step(x, estimate(x, now), now, before)
+    return x
+
+class Thin(nn.Module):
+    def __init__(self, linear, rank):
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.down = nn.Parameter(torch.zeros(rank, linear.in_features))
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.scale = 1.0
+
+    def forward(self, x):
+        return self.linear(x) + self.scale * x @ self.down.T @ self.up.T
+
+    def merged(self):
+        return self.linear.weight + self.scale * self.up @ self.down
+
+class Random(Thin):
+    def __init__(self, linear, rank):
+        super().__init__(linear, rank)
+        self.down = nn.Parameter(torch.randn(rank, linear.in_features))
 
 from helpers.models.independent import total_correlation as right
 

@@ -497,7 +497,7 @@ def test_what_only_looks_like_a_violation_is_accepted():
 
 
 def test_next_notebook_is_the_next_that_is_written_or_planned(tmp_path):
-    first, last = tmp_path / "04_random_vector.ipynb", tmp_path / "12_homework_6.ipynb"
+    first, last = tmp_path / "04_random_vector.ipynb", tmp_path / "13_in_use.ipynb"
     assert house.next_notebooks(first)[:2] == ["05_vae.ipynb", "06_flow.ipynb"]
     assert house.next_notebooks(last) == []
     (tmp_path / "07_diffusion.ipynb").touch()

@@ -55,6 +55,7 @@ COURSE = [
     "10_gan_as_plug_in",
     "11_latent_diffusion",
     "12_homework_6",
+    "13_in_use",
 ]
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
