@@ -1,5 +1,6 @@
 """The live parts of the lessons. A pure function draws, a widget calls it: so each can be tested without a browser."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
@@ -67,23 +68,43 @@ class CaptionBuilder:
 
 
 class Explorer:
-    """Move sliders, and see a figure change.
+    """Move sliders, or type, and see a figure change.
 
     Args:
-        draw: gives the figure for one value of every slider, named as in ``choices``; it should take less than a tenth
-            of a second.
-        start: values to begin with; of a slider that is not in it, the first.
+        draw: gives the figure for one value of every control, named as in ``choices``; it should take less than a tenth
+            of a second. What it says in a ``ValueError`` is shown in place of the figure: not all that can be typed
+            can be drawn.
+        start: values to begin with; of a control that is not in it, the first.
+        typed: texts to be typed, each with some to choose from, by its name. The figure changes when Enter is pressed.
         **choices: the values of each slider, by its name.
 
-    ``choices`` are the sliders, ``figure`` is ``draw``, ``image`` what it drew, ``view`` all together. From ``view``,
+    ``choices`` are the controls, ``figure`` is ``draw``, ``image`` what it drew, ``view`` all together. From ``view``,
     which is all that a notebook shows, ``view.live`` leads back here.
     """
 
-    def __init__(self, draw: Callable[..., figures.Figure], start: Mapping | None = None, **choices: Sequence):
+    def __init__(
+        self,
+        draw: Callable[..., figures.Figure],
+        start: Mapping | None = None,
+        typed: Mapping[str, Sequence[str]] | None = None,
+        **choices: Sequence,
+    ):
         self.figure = draw
-        begin = {name: values[0] for name, values in choices.items()} | dict(start or {})
+        typed = dict(typed or {})
+        begin = {name: values[0] for name, values in (typed | choices).items()} | dict(start or {})
         style = {"description_width": "8em"}
+        wide = ipywidgets.Layout(width="36em")
         self.choices = {
+            name: ipywidgets.Combobox(
+                options=list(values),
+                value=begin[name],
+                description=name,
+                style=style,
+                layout=wide,
+                continuous_update=False,
+            )
+            for name, values in typed.items()
+        } | {
             name: ipywidgets.SelectionSlider(options=list(values), value=begin[name], description=name, style=style)
             for name, values in choices.items()
         }
@@ -95,5 +116,8 @@ class Explorer:
         self.view.live = self
 
     def _update(self, _change=None) -> None:
-        figure = self.figure(**{name: choice.value for name, choice in self.choices.items()})
-        self.image.value = f'<div role="status">{figure.html(compress_level=1)}</div>'
+        try:
+            shown = self.figure(**{name: choice.value for name, choice in self.choices.items()}).html(compress_level=1)
+        except ValueError as error:
+            shown = f"<p>{html.escape(str(error))}</p>"
+        self.image.value = f'<div role="status">{shown}</div>'

@@ -2268,26 +2268,229 @@ WRONG_ANSWERS = [
         "def scale_factor(grids): return 1 / grids.abs().max()",
         "strange picture",
     ),
-    ("11_latent_diffusion", "exercise-words", "def mean_over_words(h, empty): return h.mean(1)", "count as words"),
     (
         "11_latent_diffusion",
-        "exercise-words",
-        "def mean_over_words(h, empty): return h.masked_fill(empty[..., None], 0).mean(1)",
-        "divide by all places",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(q, k, v, e)[0]",
+        "two tensors",
     ),
     (
         "11_latent_diffusion",
-        "exercise-words",
-        "def mean_over_words(h, empty): return h.masked_fill(empty[..., None], 0).sum(1)",
-        "count for more",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return tuple(part.mT for part in EARS(q, k, v, e))",
+        "q before k",
     ),
     (
         "11_latent_diffusion",
-        "exercise-words",
-        "def mean_over_words(h, empty): return (h * empty[..., None]).sum(1) / empty.sum(1, True).clamp(1)",
-        "no word",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(q, k, v, ~e)",
+        "True where there is no word",
     ),
-    ("11_latent_diffusion", "exercise-words", "def mean_over_words(h, empty): return h.mean(2)", "within each word"),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(q, k, v, e & False)",
+        "heard like words",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return hear(q, k, v, e, bar=0)",
+        "e^0 is 1",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(2 * q, k, v, e)",
+        "not scaled",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(q / 2, k, v, e)",
+        "divided by d",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return hear(q, k, v, e, root=5**0.5)",
+        "the number of words",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return hear(q, k, v, e, axis=1)",
+        "softmax is taken over the points",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): \n    w = EARS(q, k, v, e & False)[1] * ~e[:, None]\n    return w @ v, w",
+        "before the softmax, not after",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): return EARS(q, k, k, e)",
+        "average the values",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-attention",
+        "def cross_attention(q, k, v, e): \n    heard, w = EARS(q, k, v, e)\n    return q + heard, w",
+        "the network does that later",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z): return LATENT(n, enc, 1, x, c, a, z)",
+        "scale of the noise",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z): return LATENT(n, enc, 1 / s, x, c, a, z)",
+        "divided by `scale`",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(g, z, a), a) - g).square().mean()",
+        "alpha_bar.flatten()",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, a * g + (1 - a) * z, a.flatten()) - g).square().mean()",
+        "square roots",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(z, g, a), a.flatten()) - g).square().mean()",
+        "changed places",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, g + (1 - a).sqrt() * z, a.flatten()) - g).square().mean()",
+        "must shrink",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, g, a.flatten()) - g).square().mean()",
+        "nothing to find",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(g, z, a), a.flatten()) - z).square().mean()",
+        "compare with the noise",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(g, z, a), a.flatten()) - g / s).square().mean()",
+        "before it was scaled",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(g, z, a), a.flatten()) - g).square().sum()",
+        "grow with the batch",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z):\n"
+        "    g = s * enc(x, c)\n"
+        "    return (n(c, add_noise(g, z, a), a.flatten()) - g).square()",
+        "one number",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-loss",
+        "def latent_loss(n, enc, s, x, c, a, z): return LATENT(n, enc, s, x, c, a, z).detach()",
+        "no gradient",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(n, dec, s, c, z, a.flip(0))",
+        "most noise",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(n, dec, 1, c, z, a)",
+        "the scale is missing",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(n, dec, 1 / s, c, z, a)",
+        "multiply by the scale",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(lambda c, x, level: n(c, x, level[0]), dec, s, c, z, a)",
+        "now.expand",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(n, lambda g, c: g, s, c, z, a)",
+        "grids are no pictures",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return DRAW(n, dec, s, c, z, a[1:])",
+        "the levels to be asked",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return led(n, dec, s, c, z, a, lambda x, g, now: z)",
+        "always mixes in z",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return led(n, dec, s, c, z, a, lambda x, g, now: 0 * x)",
+        "nothing but guesses",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a): return led(n, dec, s, c, z, a, lambda x, g, now: x - now.sqrt() * g)",
+        "the division is missing",
+    ),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a):\n"
+        "    return led(n, dec, s, c, z, a, lambda x, g, now: (x - now.sqrt() * g) / (1 - now).sqrt())",
+        "clamp",
+    ),
     (
         "12_homework_6",
         "exercise-nearest",
@@ -2470,6 +2673,14 @@ WRONG_ANSWERS = [
 
 # Other right answers than the solution that the notebook gives.
 RIGHT_ANSWERS = [
+    ("11_latent_diffusion", "workshop-attention", "def cross_attention(q, k, v, e): return hear(q, k, v, e)"),
+    (
+        "11_latent_diffusion",
+        "workshop-drawing",
+        "def draw_latents(n, dec, s, c, z, a):\n"
+        "    noise_of = lambda x, g, now: (x - now.sqrt() * g) / (1 - now).sqrt()\n"
+        "    return led(n, dec, s, c, z, a, noise_of).clamp(0, 1)",
+    ),
     ("01_one_to_many", "exercise-bits", "def bits_left_open(c): return torch.tensor(dogs.LANGUAGE.entropy(c))"),
     ("02_pixel_by_pixel", "workshop-attention", "def causal_attention(q, k, v, h): return attend(q, k, v, h)"),
     (
@@ -2680,6 +2891,19 @@ def way(m, n):
 
 def spread(c, d, roots):
     return c.trace() + d.trace() - 2 * roots.sum()
+
+from helpers.models.latent_diffusion import cross_attention as EARS, draw_latents as DRAW, latent_loss as LATENT
+
+def hear(q, k, v, e, root=2, bar=-torch.inf, axis=-1):
+    w = (q @ k.mT / root).masked_fill(e[:, None], bar).softmax(axis).nan_to_num()
+    return w @ v, w
+
+def led(n, dec, s, c, z, a, noise_of):
+    x = z
+    for now, before in ((a[3], a[2]), (a[2], a[1]), (a[1], a[0])):
+        guess = n(c, x, now.expand(len(x)))
+        x = before.sqrt() * guess + (1 - before).sqrt() * noise_of(x, guess, now)
+    return dec(x / s, c)
 
 def heard(network, act, leave=False):
     calls = []

@@ -252,6 +252,27 @@ def test_an_explorer_draws_what_its_sliders_say():
     assert 'alt="row 0, column b"' in explorer.image.value
 
 
+def test_a_text_is_drawn_when_it_is_entered_and_what_cannot_be_drawn_is_said():
+    def draw(caption, row):
+        dogs.LANGUAGE.parse(caption)
+        return figures.Figure(Image.new("RGB", (4, 4)), f"{caption}, row {row}")
+
+    explorer = Explorer(draw, typed={"caption": ["a running dog", "a black running dog"]}, row=[0, 1])
+    assert 'alt="a running dog, row 0"' in explorer.image.value
+    text = explorer.choices["caption"]
+    assert text.continuous_update is False
+    assert text.options == ("a running dog", "a black running dog")
+    text.value = "a purple <b> dog"
+    assert 'role="status"' in explorer.image.value
+    assert "does not know the word &#x27;purple&#x27;" in explorer.image.value
+    assert "golden" in explorer.image.value  # the words that it knows are listed
+    assert "<b>" not in explorer.image.value
+    text.value = "a golden running dog"
+    assert 'alt="a golden running dog, row 0"' in explorer.image.value
+    explorer.choices["row"].value = 1
+    assert 'alt="a golden running dog, row 1"' in explorer.image.value
+
+
 def test_a_widget_leads_from_its_view_to_each_of_its_figures(rng):
     builder = CaptionBuilder(dogs, rng, size=8)
     assert builder.view.live is builder

@@ -9,8 +9,16 @@ from torch import nn
 
 from helpers import checkpoints, dogs, judge, parts
 from helpers.checkpoints import OF_VECTORS, Stage, latent_denoiser
-from helpers.models.diffusion import cosine_schedule
-from helpers.models.latent_diffusion import LatentDiffusion, TextEncoder, VectorDenoiser, grid_vae
+from helpers.models.diffusion import add_noise, cosine_schedule, spaced
+from helpers.models.latent_diffusion import (
+    LatentDiffusion,
+    TextEncoder,
+    VectorDenoiser,
+    cross_attention,
+    draw_latents,
+    grid_vae,
+    latent_loss,
+)
 from helpers.training import train
 
 CAPTIONS = ["a running dog", "a small white dog running left on the sand", "a black running dog"]
@@ -63,6 +71,40 @@ def test_it_samples_pictures_of_the_world_and_one_z_gives_one_picture(model):
         model.sample(CAPTIONS, torch.randn(3, 3, 32, 32))
     with pytest.raises(ValueError, match="does not know the word 'cat'"):
         model.sample(["a running cat"], rng=rng(), steps=2)
+
+
+def test_points_hear_what_torch_lets_them_hear_and_no_padding():
+    queries, keys, values = (torch.randn(2, k, 8, generator=rng(k)) for k in (5, 4, 4))
+    empty = torch.tensor([[False, False, True, True], [False] * 4])
+    heard, weights = cross_attention(queries, keys, values, empty)
+    there = ~empty[:, None].expand(2, 5, 4)
+    expected = nn.functional.scaled_dot_product_attention(queries, keys, values, there)
+    assert torch.allclose(heard, expected, atol=1e-5)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 5))
+    assert not weights[0, :, 2:].any()
+
+
+def test_the_loss_of_grids_is_zero_for_a_network_that_knows_them(model):
+    pictures, noise = real(), torch.randn(3, *model.latent_shape, generator=rng(1))
+    alpha_bar = torch.tensor([0.9, 0.5, 0.1]).view(3, 1, 1, 1)
+    grids = 0.5 * model.encode(pictures, CAPTIONS)
+
+    def knows(captions, x, levels):
+        assert torch.equal(levels, alpha_bar.flatten())
+        assert torch.equal(x, add_noise(grids, noise, alpha_bar))
+        return grids
+
+    told = (model.encode, 0.5, pictures, CAPTIONS, alpha_bar, noise)
+    assert latent_loss(knows, *told) == 0
+    assert torch.isclose(latent_loss(lambda *seen: knows(*seen) + 2, *told), torch.tensor(4.0))
+
+
+def test_what_a_lesson_draws_is_what_the_class_samples(model):
+    nn.init.normal_(model.network.unet.end[2].weight, std=0.05)  # an untrained U-Net says 0 to everything
+    model.std.fill_(2.0)
+    z = torch.randn(3, *model.latent_shape, generator=rng())
+    drawn = draw_latents(model.network, model.decode, 0.5, CAPTIONS, z, model.alpha_bar[spaced(3, 50)])
+    assert torch.allclose(drawn, model.sample(CAPTIONS, z, steps=3), atol=1e-5)
 
 
 @pytest.mark.parametrize("spacing", ["linear", "quadratic"])

@@ -4,18 +4,87 @@ Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 
 Diffusion. The VAE comes first and is then left alone; it takes a picture to a small grid of a few numbers a point.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from helpers.captions import Language
 from helpers.layers import ConvResidual, VectorNetwork
-from helpers.models.diffusion import Diffusion
+from helpers.models.diffusion import Diffusion, add_noise, ddim_step
 from helpers.models.vae import VAE
 from helpers.unet import WAVES, noise_waves
 
 SHRINKS = 4  # a point of the grid for each 4 x 4 pixels
+
+
+# ---- As lessons write it ----
+
+
+def cross_attention(queries: Tensor, keys: Tensor, values: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
+    """What the points of a picture hear of the words of its caption (Rombach et al. 2022, section 3.3).
+
+    Args:
+        queries: of the points, ``(n, p, d)``.
+        keys, values: of the words, ``(n, w, d)``.
+        empty: True where a caption has no word, ``(n, w)``.
+
+    Returns:
+        A mean of the values for each point, ``(n, p, d)``, and how much each word counts in it, ``(n, p, w)``.
+    """
+    scores = queries @ keys.mT / queries.shape[-1] ** 0.5  # (n, p, w)
+    weights = scores.masked_fill(empty[:, None], -torch.inf).softmax(-1)
+    return weights @ values, weights
+
+
+def latent_loss(
+    network: Callable[[Sequence[str], Tensor, Tensor], Tensor],
+    encode: Callable[[Tensor, Sequence[str]], Tensor],
+    scale: float,
+    pictures: Tensor,
+    captions: Sequence[str],
+    alpha_bar: Tensor,
+    noise: Tensor,
+) -> Tensor:
+    """The mean squared error of a network that is to find a grid in its noise, a scalar.
+
+    Args:
+        network: called with captions, noisy grids and alpha_bar ``(n,)``, gives clean grids.
+        encode: gives grids ``(n, c, h, w)`` for pictures and captions.
+        scale: brings grids to a standard deviation of 1.
+        pictures: ``(n, 3, s, s)`` in [0, 1].
+        captions: n of them.
+        alpha_bar: how much is left of each grid, ``(n, 1, 1, 1)``.
+        noise: standard normal, ``(n, c, h, w)``.
+    """
+    grids = scale * encode(pictures, captions)
+    return (network(captions, add_noise(grids, noise, alpha_bar), alpha_bar.flatten()) - grids).square().mean()
+
+
+@torch.no_grad()
+def draw_latents(
+    network: Callable[[Sequence[str], Tensor, Tensor], Tensor],
+    decode: Callable[[Tensor, Sequence[str]], Tensor],
+    scale: float,
+    captions: Sequence[str],
+    z: Tensor,
+    alpha_bars: Tensor,
+) -> Tensor:
+    """Pictures ``(n, 3, s, s)`` in [0, 1] from noise z ``(n, c, h, w)``, by steps of DDIM.
+
+    Args:
+        network: as in ``latent_loss``.
+        decode: gives pictures for grids and captions, the inverse of ``encode``.
+        scale: as in ``latent_loss``.
+        captions: n of them.
+        z: standard normal.
+        alpha_bars: the levels of noise from 1 down.
+    """
+    x = z
+    for now, before in itertools.pairwise(alpha_bars.flip(0)):
+        x = ddim_step(x, network(captions, x, now.expand(len(x))), now, before, torch.zeros_like(x), eta=0.0)
+    return decode(x / scale, captions).clamp(0, 1)
 
 
 class GridEncoder(nn.Module):
@@ -155,6 +224,10 @@ class LatentDiffusion(Diffusion):
         mu, _ = self.vae.encode(pictures, captions)
         return mu.view(-1, *self.latent_shape)
 
+    def decode(self, grids: Tensor, captions: Sequence[str]) -> Tensor:
+        """The pictures ``(n, 3, s, s)``, in [0, 1] or a little beyond, of what ``encode`` gives."""
+        return self.vae.decoder(captions, grids.flatten(1))
+
     def standardise(self, grids: Tensor) -> None:
         """Let ``inside`` give numbers of mean 0 and standard deviation 1 for pictures whose grids are these.
 
@@ -173,4 +246,4 @@ class LatentDiffusion(Diffusion):
 
     def outside(self, x: Tensor, captions: Sequence[str]) -> Tensor:
         """The pictures ``(n, 3, s, s)`` that grids stand for."""
-        return self.vae.decoder(captions, (x * self.std + self.mean).flatten(1))
+        return self.decode(x * self.std + self.mean, captions)
