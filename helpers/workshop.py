@@ -123,7 +123,8 @@ def keep(lesson: str, pictures: Tensor, captions: Sequence[str], folder: Path | 
     if by_student():
         _store(some, (folder or GALLERY) / f"{lesson}.png")
     by = f"Drawn by {whose()}"
-    return figures.show(some, f"{by}: {'; '.join(captions[: len(some)])}", caption=by)
+    size, alt = some.shape[-1], f"{by}: {'; '.join(captions[: len(some)])}"
+    return figures.crowd(some, alt, columns=SHOWN if size < 64 else SHOWN // 2, pixels=max(96, 2 * size), caption=by)
 
 
 def gallery(lesson: str, folder: Path | None = None) -> Tensor | None:
