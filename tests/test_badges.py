@@ -92,9 +92,13 @@ def test_what_is_no_repository_is_told_so(repo, monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make on this machine")
 def test_make_asks_for_a_repository_before_it_changes_anything():
-    run = subprocess.run(["make", "-n", "badges"], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["make", "--no-print-directory", "-n", "badges"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert "say which repository: make badges REPO=owner/name" in run.stderr
-    run = subprocess.run(["make", "-n", "badges", "REPO="], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["make", "--no-print-directory", "-n", "badges", "REPO="], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert run.stdout.splitlines()[-1].endswith('publish.badges "" "main"')
 
 
