@@ -118,10 +118,10 @@ def _judge(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from helpers.homework import report, run, score
 
-    _, config, steps = run.load(options.folder)
+    model, config, learnt = run.load(options.folder)
     judge = score.Judge(_judged_against(options, config.size))
-    path = report.make(options.folder, judge, options.n)
-    best = report.best(options.folder, steps)
+    path = report.make(options.folder, model, config, learnt, judge, options.n)
+    best = report.best(options.folder, learnt)
     print(f"{path} is there. Write your answers into {options.folder / 'answers.md'} and give the command again;")
     print("what was measured is kept. The lowest FD-faces was that of")
     print(f"{best['steps']} steps of {best['sampler']}, which are now the usual ones for\n{_next(options, 'sample')}")

@@ -8,6 +8,7 @@ import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def generate(
 
 def store(pictures: Tensor, path: Path) -> None:
     """Keep pictures ``(n, 3, s, s)``, uint8, without loss."""
-    _write(path, lambda file: np.save(file, pictures.numpy(), allow_pickle=False))
+    write(path, lambda file: np.save(file, pictures.numpy(), allow_pickle=False))
 
 
 def restore(path: Path) -> Tensor:
@@ -116,7 +117,7 @@ def pack(pictures: Tensor, path: str | Path, limit: int = LIMIT) -> int:
     if pictures.dtype != torch.uint8:
         raise TypeError(f"pack needs uint8 pictures in 0..255; these are {pictures.dtype}: try to_uint8")
     quality, archive = _best(pictures, limit)
-    _write(path, lambda file: file.write(archive))
+    write(path, lambda file: file.write(archive))
     read(path, len(pictures), pictures.shape[-1], limit)
     return quality
 
@@ -228,12 +229,17 @@ def _archive(files: list[bytes]) -> bytes:
     return gzip.compress(tar.getvalue(), mtime=0)  # the same pictures give the same bytes
 
 
-def _write(path: Path, write: Callable) -> None:
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """A file, whole or not at all: ``fill`` writes it under a temporary name.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(exist_ok=True)  # and none above it: where a drive is gone, they would hide it
         with partial.open("wb") as file:
-            write(file)
+            fill(file)
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):

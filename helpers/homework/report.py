@@ -6,13 +6,12 @@ takes its number of steps and its sampler from there.
 """
 
 import json
-import os
 import re
 import time
 import unicodedata
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 import torch
@@ -30,6 +29,7 @@ FACES = 5  # the homework asks for the way of five
 WAY = 50  # steps of that way
 STOPS = (0, 1, 3, 6, 12, 24, 49)  # of them, the columns of the first figure
 STEPS = (10, 25, 50, 100)
+TABLE = "samplers.json"  # in the folder of the run
 SAMPLERS = {"DDIM": 0.0, "DDPM": 1.0}  # and the eta of each
 COARSE = 4  # points on a side: what is left of a picture when only its large shapes are
 A4 = (8.27, 11.69)  # inches
@@ -52,11 +52,12 @@ CHINESE = (
 )
 
 
-def make(folder: str | Path, judge: Judge, n: int) -> Path:
+def make(folder: Path, model: Diffusion, config: run.Config, learnt: int, judge: Judge, n: int) -> Path:
     """Measure what is not measured yet, and write ``report.pdf`` into the folder of a run.
 
     Args:
         folder: of the run.
+        model, config, learnt: what ``run.load`` gives for it.
         judge: of pictures like those that the run learnt from.
         n: samples for each sampler and number of steps.
 
@@ -64,33 +65,18 @@ def make(folder: str | Path, judge: Judge, n: int) -> Path:
         Where the report is.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
         ValueError: the file of answers has lost a question.
+        OSError: something can't be written.
     """
-    folder = Path(folder)
     said = answers(folder)
-    model, config, learnt = run.load(folder)
     rows = measured(folder, model, learnt, judge, n)
     about = (
         f"{learnt:,} steps of {config.batch} pictures of {config.size} pixels, {judge.data.fingerprint}; "
         f"T = {config.timesteps:,}, {config.schedule} schedule, the network predicts the {config.predicts}; "
         f"{sum(p.numel() for p in model.network.parameters()):,} weights"
     )
-    path, partial = folder / "report.pdf", folder / "report.partial"
-    look = {"font.family": _fonts("".join(said.values())), "pdf.fonttype": 42}  # letters that can be searched for
-    with plt.rc_context(look), PdfPages(partial, metadata={"Title": "Homework 6: report"}) as pages:
-        for (question, answer), draw in zip(said.items(), (_draw_the_way, _draw_the_samplers), strict=True):
-            page = plt.figure(figsize=A4)
-            page.get_layout_engine().set(rect=(0.07, 0.03, 0.86, 0.89))  # the margins, and room for the title
-            page.text(0.5, 0.955, question, ha="center", fontsize=15)
-            page.text(0.5, 0.935, about, ha="center", fontsize=7)
-            draw(page, model, rows)
-            for each in (page, *_words(question, answer)):
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Glyph .* missing")  # said once, by _fonts
-                    pages.savefig(each)
-                plt.close(each)
-    os.replace(partial, path)
+    path = folder / "report.pdf"
+    archive.write(path, lambda file: _draw(file, said, about, model, rows))
     return path
 
 
@@ -105,7 +91,6 @@ def answers(folder: Path) -> dict[str, str]:
     """
     path = folder / "answers.md"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         sections = [f"# {question}\n\n{hint}\n\n{PROMPT}\n" for question, hint in QUESTIONS.items()]
         path.write_text("\n".join(sections), encoding="utf-8")
     found = re.split(r"^# (.*)\n", path.read_text(encoding="utf-8-sig"), flags=re.MULTILINE)[1:]
@@ -166,8 +151,8 @@ def measured(folder: Path, model: Diffusion, learnt: int, judge: Judge, n: int) 
         judge: of its samples.
         n: samples in each row.
     """
-    path, about = folder / "samplers.json", {"learnt": learnt, "samples": n, "pictures": judge.data.fingerprint}
-    stored = json.loads(path.read_text()) if path.exists() else {}
+    about = {"learnt": learnt, "samples": n, "pictures": judge.data.fingerprint}
+    stored = _stored(folder)
     rows = stored["rows"] if {key: stored.get(key) for key in about} == about else []
     known = {(row["sampler"], row["steps"]) for row in rows}
     for steps in (steps for steps in STEPS if steps <= len(model.alpha_bar) - 1):
@@ -179,21 +164,42 @@ def measured(folder: Path, model: Diffusion, learnt: int, judge: Judge, n: int) 
             made = archive.generate(model, n, steps=steps, eta=eta)
             pace = (time.monotonic() - start) / n
             rows.append({"sampler": name, "steps": steps, "seconds": pace, **vars(judge.score(made))})
-            partial = path.with_suffix(".partial")  # after each row: a report that is stopped goes on from here
-            partial.write_text(json.dumps({**about, "rows": rows}, indent=1))
-            os.replace(partial, path)
+            kept = json.dumps({**about, "rows": rows}, indent=1).encode()
+            archive.write(folder / TABLE, lambda file, kept=kept: file.write(kept))  # a report that is stopped goes on
     return rows
 
 
 def best(folder: Path, learnt: int) -> dict[str, Any] | None:
     """The row of ``samplers.json`` with the lowest FD-faces; None where this model was not measured."""
-    path = folder / "samplers.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
+    stored = _stored(folder)
     rows = stored["rows"] if stored.get("learnt") == learnt else []
     return min(rows, key=lambda row: row["fd_faces"], default=None)
 
 
+def _stored(folder: Path) -> dict[str, Any]:
+    """What is in the table of a run, and by what it was measured; nothing where there is none."""
+    path = folder / TABLE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 # ---- The pages ----
+
+
+def _draw(file: BinaryIO, said: dict[str, str], about: str, model: Diffusion, rows: list[dict[str, Any]]) -> None:
+    """The whole PDF: for each question a page of figures, and the words."""
+    look = {"font.family": _fonts("".join(said.values())), "pdf.fonttype": 42}  # letters that can be searched for
+    with plt.rc_context(look), PdfPages(file, metadata={"Title": "Homework 6: report"}) as pages:
+        for (question, answer), draw in zip(said.items(), (_draw_the_way, _draw_the_samplers), strict=True):
+            page = plt.figure(figsize=A4)
+            page.get_layout_engine().set(rect=(0.07, 0.03, 0.86, 0.89))  # the margins, and room for the title
+            page.text(0.5, 0.955, question, ha="center", fontsize=15)
+            page.text(0.5, 0.935, about, ha="center", fontsize=7)
+            draw(page, model, rows)
+            for each in (page, *_words(question, answer)):
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph .* missing")  # said once, by _fonts
+                    pages.savefig(each)
+                plt.close(each)
 
 
 def _draw_the_way(page: Page, model: Diffusion, rows: list[dict[str, Any]]) -> None:
