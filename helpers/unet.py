@@ -43,24 +43,32 @@ class UNet(nn.Module):
 
     Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015; with
     attention on the coarsest grid (Ho et al. 2020, appendix B), to which the vector gives a first layout. The finest
-    grid has a point for each block of 2 x 2 pixels: at full size convolutions would cost the most and see the least.
+    grid has a point for each block of pixels: at full size convolutions would cost the most and see the least.
 
     Args:
         condition: numbers in the vector.
-        size: of the picture, in pixels; a multiple of 2 ** levels.
+        size: of the picture, in pixels; a multiple of fold * 2 ** (levels - 1).
         channels: of the picture.
         width: channels on the finest grid, a multiple of 32; on every other twice as many.
         levels: number of grids, each half as fine as the one before.
         blocks: residual blocks on each grid, on the way down and again on the way up.
+        fold: side of the blocks of pixels that are one point of the finest grid.
     """
 
     def __init__(
-        self, condition: int, size: int = 16, channels: int = 3, width: int = 64, levels: int = 2, blocks: int = 1
+        self,
+        condition: int,
+        size: int = 16,
+        channels: int = 3,
+        width: int = 64,
+        levels: int = 2,
+        blocks: int = 1,
+        fold: int = 2,
     ):
         super().__init__()
         widths = [width] + [2 * width] * (levels - 1)
         pairs = list(itertools.pairwise(widths))
-        self.begin = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, width, 3, padding=1))
+        self.begin = nn.Sequential(nn.PixelUnshuffle(fold), nn.Conv2d(fold**2 * channels, width, 3, padding=1))
         self.down, self.up = (
             nn.ModuleList(nn.ModuleList(ConvResidual(w, condition) for _ in range(blocks)) for w in widths)
             for _ in range(2)
@@ -68,13 +76,16 @@ class UNet(nn.Module):
         self.coarser = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.finer = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
         self.join = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs)
-        points = (size // 2**levels) ** 2
+        side = size // (fold * 2 ** (levels - 1))
         self.layout = nn.Sequential(
-            nn.Linear(condition, widths[-1] * points), nn.Unflatten(1, (widths[-1], size // 2**levels, -1))
+            nn.Linear(condition, widths[-1] * side**2), nn.Unflatten(1, (widths[-1], side, side))
         )
-        self.looks = nn.ModuleList(Attention(widths[-1], points) for _ in range(2))
+        self.looks = nn.ModuleList(Attention(widths[-1], side**2) for _ in range(2))
         self.end = nn.Sequential(
-            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2)
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, fold**2 * channels, 3, padding=1),
+            nn.PixelShuffle(fold),
         )
         nn.init.zeros_(self.end[2].weight)
 
@@ -115,7 +126,7 @@ class Denoiser(nn.Module):
         language: of the captions.
         size: see ``UNet``.
         caption: gives a vector ``(n, CONDITION)`` for n captions; ``CaptionEmbedding``, if None.
-        channels, width, levels, blocks: see ``UNet``.
+        channels, width, levels, blocks, fold: see ``UNet``.
     """
 
     CONDITION = 128

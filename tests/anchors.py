@@ -1,9 +1,23 @@
-"""Prints how many pictures of each kind the judge accepts: ``python -m tests.anchors``."""
+"""Prints what the judges say of pictures that are known: ``python -m tests.anchors``."""
 
+import io
+from importlib.resources import files
+
+import numpy as np
+import resvg_py
 import torch
+from dicebear import Avatar, Style
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
 from helpers import dogs, judge
+from helpers.homework import score
+from helpers.homework.data import Faces
+from helpers.pictures import to_float, to_uint8
 from tests import fakes
+
+STYLES = ("adventurer", "lorelei", "big-smile", "toon-head", "micah", "avataaars")  # the first is the reader's own
 
 
 def accepted(size: int, n: int = 1000, seed: int = 11) -> dict[str, tuple[float, float]]:
@@ -35,6 +49,56 @@ def accepted_by_coat(size: int, n: int = 1000, seed: int = 11) -> dict[str, dict
     return found
 
 
+def faces_in(style: str, n: int, size: int = 64) -> Tensor:
+    """Faces as another artist of dicebear draws them, uint8 ``(n, 3, size, size)``."""
+    drawn = Style.from_json(files("dicebear_styles").joinpath(f"{style}.json").read_text(encoding="utf-8"))
+    pictures = []
+    for seed in range(n):
+        svg = str(Avatar(drawn, {"seed": str(seed), "backgroundColor": ["#b6e3f4"]}))
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+        pictures.append(torch.from_numpy(np.array(Image.open(io.BytesIO(png)).convert("RGB"))).permute(2, 0, 1))
+    return torch.stack(pictures)
+
+
+def face_distances(style: str, n: int = 300) -> dict[str, float]:
+    """FD-faces between n faces and as many others, as they are and made worse in known ways."""
+    rng = torch.Generator().manual_seed(13)
+    pictures, rows = faces_in(style, 2 * n)[torch.randperm(2 * n, generator=rng)], torch.arange(2 * n)
+    real = score.Judge(Faces(pictures, training=rows, held_out=rows))
+    fresh, elsewhere = real.fresh, faces_in("adventurer" if style != "adventurer" else "lorelei", n)
+
+    def blurred(spread: float) -> Tensor:
+        return to_uint8(gaussian_blur(to_float(fresh), 13, spread))
+
+    def grainy(spread: float) -> Tensor:
+        return to_uint8((to_float(fresh) + spread * torch.randn(fresh.shape, generator=rng)).clamp(0, 1))
+
+    def mixed(strangers: int) -> Tensor:
+        return torch.cat([elsewhere[:strangers], fresh[strangers:]])
+
+    def repeated(kinds: int) -> Tensor:
+        return fresh[torch.arange(n) % kinds]
+
+    half, other = fresh.shape[-1] // 2, fresh.roll(1, 0)
+    known = {
+        "fresh": fresh,
+        "blurred": blurred(1),
+        "blurred twice as much": blurred(2),
+        "grain": grainy(0.1),
+        "twice the grain": grainy(0.2),
+        "a tenth from elsewhere": mixed(n // 10),
+        "a third from elsewhere": mixed(n // 3),
+        "all from elsewhere": elsewhere,
+        "a third of the faces, three times": repeated(n // 3),
+        "a tenth of the faces, ten times": repeated(n // 10),
+        "left and right halves of two": torch.cat([fresh[..., :half], other[..., half:]], dim=-1),
+        "upper and lower halves of two": torch.cat([fresh[..., :half, :], other[..., half:, :]], dim=-2),
+        "the mean face": fresh.float().mean(0).round().to(torch.uint8).expand_as(fresh).contiguous(),
+        "noise": torch.randint(0, 256, fresh.shape, generator=rng, dtype=torch.uint8),
+    }
+    return {name: real.score(some).fd_faces for name, some in known.items()}
+
+
 if __name__ == "__main__":
     columns = {size: accepted(size) for size in judge.SIZES}
     print("| pictures | valid at 16 | strangeness | valid at 32 | strangeness |\n|---|---|---|---|---|")
@@ -49,3 +113,7 @@ if __name__ == "__main__":
     for name, shares in accepted_by_coat(16).items():
         if max(shares.values()) > 0.02:
             print(f"{name}, at 16 pixels: " + ", ".join(f"{coat} {share:.1%}" for coat, share in shares.items()))
+    columns = {style: face_distances(style) for style in STYLES}
+    print("| FD-faces | " + " | ".join(STYLES) + " |\n|---|" + "---|" * len(STYLES))
+    for name in columns[STYLES[0]]:
+        print(f"| {name} | " + " | ".join(f"{columns[style][name]:.1f}" for style in STYLES) + " |")

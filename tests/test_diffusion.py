@@ -338,10 +338,12 @@ def test_the_weights_fit_a_schedule_of_any_length():
 # ---- The network ----
 
 
-@pytest.mark.parametrize(("size", "levels", "channels"), [(16, 2, 3), (32, 3, 3), (64, 4, 3), (8, 1, 4)])
-def test_one_u_net_for_every_size(size, levels, channels):
+@pytest.mark.parametrize(
+    ("size", "levels", "channels", "fold"), [(16, 2, 3, 2), (32, 3, 3, 2), (64, 4, 3, 2), (8, 1, 4, 2), (32, 2, 3, 4)]
+)
+def test_one_u_net_for_every_size(size, levels, channels, fold):
     torch.manual_seed(0)
-    net = UNet(16, size, channels, width=32, levels=levels)
+    net = UNet(16, size, channels, width=32, levels=levels, fold=fold)
     x, condition = torch.randn(2, channels, size, size, generator=rng()), torch.randn(2, 16, generator=rng())
     assert torch.equal(*net(x, condition))  # an untrained one says the same of every picture
     net = lively(net)

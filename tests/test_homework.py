@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from torch import nn
 from helpers import homework
 from helpers.homework import __main__ as command_line
 from helpers.homework import archive, data, report, run, score
+from tests import anchors
 
 ROOT = Path(__file__).parent.parent
 TINY = run.Config(size=16, width=32, levels=2, timesteps=50, batch=8, steps=6)
@@ -241,6 +243,17 @@ def test_the_average_follows_closely_at_first():
     assert average[0].item() == pytest.approx(1 - 2 / 11 * 0.999)
 
 
+def test_a_run_from_before_a_setting_existed_goes_on(faces, tmp_path):
+    run.train(TINY, faces, tmp_path, progress=False)
+    newest = run.checkpoints(tmp_path)[0]
+    stored = torch.load(newest, weights_only=True)
+    del stored["config"]["fold"]
+    torch.save(stored, newest)
+    assert run.train(TINY, faces, tmp_path, progress=False) == stored["losses"]
+    with pytest.raises(ValueError, match="fold is 2 there and 4 here"):
+        run.train(run.Config(**vars(TINY) | {"fold": 4}), faces, tmp_path, progress=False)
+
+
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(faces, tmp_path):
     config = run.Config(**vars(TINY) | {"muon_lr": 0.0})  # Muon turns the rounding of a zero gradient into a step
     whole = run.train(config, faces, tmp_path / "whole", progress=False)
@@ -365,7 +378,7 @@ def test_a_checkpoint_of_another_run_is_refused(faces, tmp_path):
     [
         ({"batch": 9}, {"accumulate": 2}, "a batch of 9 cannot be shared by 1 processes in 2 parts each"),
         ({"size": 32}, {}, "the pictures have 16 pixels and the configuration 32"),
-        ({"levels": 5}, {}, "must be a multiple of 32, for 5 grids"),
+        ({"levels": 5}, {}, "must be a multiple of 32, for 5 grids and blocks of 2 pixels"),
         ({"width": 40}, {}, "width 40 one of 32"),
         ({"schedule": "sine"}, {}, "there is no schedule 'sine'; there are cosine and linear"),
         ({"predicts": "future"}, {}, "not 'future'"),
@@ -663,6 +676,21 @@ def test_the_reader_reads(judge):
         assert (answers[name].argmax(1) == getattr(scenes, name)).float().mean() > needed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["lorelei", "big-smile"])
+def test_fd_faces_may_be_trusted_on_a_style_that_its_reader_has_never_seen(style):
+    found = anchors.face_distances(style, 150)
+    for worse in (
+        ("fresh", "blurred", "blurred twice as much"),
+        ("fresh", "grain", "twice the grain"),
+        ("fresh", "a tenth from elsewhere", "a third from elsewhere", "all from elsewhere"),
+        ("fresh", "a third of the faces, three times", "a tenth of the faces, ten times"),
+        ("fresh", "upper and lower halves of two", "the mean face", "noise"),
+        ("fresh", "left and right halves of two", "the mean face", "noise"),
+    ):
+        assert [found[name] for name in worse] == sorted(found[name] for name in worse), worse
+
+
 def test_the_judge_says_what_it_needs(judge):
     with pytest.raises(TypeError, match="needs uint8"):
         judge.score(torch.rand(10, 3, 32, 32))
@@ -702,9 +730,33 @@ def test_the_detector_is_the_learners_own(monkeypatch):
         score.face_rate(pictures, "bad.xml")
 
 
-def test_the_inception_network_is_the_learners_own():
-    with pytest.raises((ImportError, FileNotFoundError)):
-        score.inception_fid(blobs(4), blobs(4), "no-such-weights.pth")
+def test_the_inception_network_is_the_learners_own(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        score.inception_fid(blobs(4), blobs(4), tmp_path / "no-such-weights.pth")
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"half of a download")
+    with pytest.raises(ValueError, match="not the network of the FID, or only part of it"):
+        score.inception_fid(blobs(4), blobs(4), other)
+
+
+def test_the_real_pictures_go_through_inception_once(tmp_path, monkeypatch):
+    class Network(torch.nn.Module):
+        num_features, seen = 12, 0
+
+        def forward(self, pictures):
+            Network.seen += len(pictures)
+            return torch.nn.functional.adaptive_avg_pool2d(pictures / 255, 2).flatten(1)
+
+    weights, kind = tmp_path / "weights.pth", score.FrechetInceptionDistance
+    weights.write_bytes(b"Inception")
+    monkeypatch.setattr(score, "INCEPTION_SHA256", hashlib.sha256(b"Inception").hexdigest())
+    monkeypatch.setattr(score, "FrechetInceptionDistance", lambda **_: kind(feature=Network()))
+    pictures, real = blobs(80), blobs(80, seed=1)
+    first = score.inception_fid(pictures, real, weights, tmp_path)
+    assert Network.seen == 160
+    assert score.inception_fid(pictures, real, weights, tmp_path) == pytest.approx(first) != 0
+    assert Network.seen == 240
+    assert score.inception_fid(real, real, weights, tmp_path) == pytest.approx(0, abs=1e-4) != first
 
 
 # ---- The command line ----

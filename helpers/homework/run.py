@@ -51,6 +51,7 @@ class Config:
     width: int = _said(64, "channels on the finest grid of the U-Net, a multiple of 32")
     levels: int = _said(3, "grids of the U-Net, each half as fine as the one before")
     blocks: int = _said(1, "residual blocks on each grid, on the way down and on the way up")
+    fold: int = _said(2, "side of the blocks of pixels that the finest grid has a point for; 4 costs a quarter of 2")
     predicts: str = _said("picture", "what the network is asked for: picture, velocity or noise")
     schedule: str = _said("cosine", "how the noise grows: cosine or linear")
     timesteps: int = _said(1000, "steps of noise, T; sampling may take far fewer")
@@ -71,12 +72,13 @@ def build(config: Config) -> Diffusion:
     """
     if config.schedule not in SCHEDULES:
         raise ValueError(f"there is no schedule {config.schedule!r}; there are {' and '.join(SCHEDULES)}")
-    if config.size % 2**config.levels or config.width % 32:
+    block = config.fold * 2 ** (config.levels - 1)
+    if config.size % block or config.width % 32:
         raise ValueError(
-            f"size {config.size} must be a multiple of {2**config.levels}, for {config.levels} grids, "
-            f"and width {config.width} one of 32"
+            f"size {config.size} must be a multiple of {block}, for {config.levels} grids and blocks of "
+            f"{config.fold} pixels, and width {config.width} one of 32"
         )
-    shape = {"width": config.width, "levels": config.levels, "blocks": config.blocks}
+    shape = {"width": config.width, "levels": config.levels, "blocks": config.blocks, "fold": config.fold}
     network = Denoiser(faces.LANGUAGE, config.size, **shape)
     return Diffusion(network, config.size, SCHEDULES[config.schedule](config.timesteps), config.predicts)
 
@@ -153,7 +155,7 @@ def train(
     folder = Path(folder)
     torch.manual_seed(config.seed)
     model = build(config).to(accelerator.device)
-    network = model.network
+    network = model.network.to(memory_format=torch.channels_last)  # a step is quicker so, above all with 16 bits
     average = AveragedModel(model, multi_avg_fn=averager(config.ema))
     model.network = accelerator.prepare(torch.compile(network) if compiled else network)
     # Only now: the wrapper for many processes moves the weights, and Muon must see them where they are.
@@ -392,10 +394,9 @@ def _resume(folder: Path, state: dict[str, Any], about: dict[str, Any]) -> list[
     stored = _newest(folder)
     if stored is None:
         return []
-    there, here = stored["config"], about["config"]
-    other = [
-        f"{name} is {there.get(name)} there and {here[name]} here" for name in here if there.get(name) != here[name]
-    ]
+    # What older runs do not say was as it is now by default.
+    there, here = dataclasses.asdict(_config(stored["config"])), about["config"]
+    other = [f"{name} is {there[name]} there and {here[name]} here" for name in here if there[name] != here[name]]
     if stored["pictures"] != about["pictures"]:
         other.append(f"it learnt from {stored['pictures']}, and these are {about['pictures']}")
     if other:
