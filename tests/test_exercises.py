@@ -33,25 +33,80 @@ WRONG_ANSWERS = [
     ("00_start_here", "exercise-caption", "my_caption = 'small black dog in the city'", "Did you mean"),
     ("00_start_here", "exercise-caption", "my_caption = 7", "a text in quotation marks"),
     ("00_start_here", "exercise-fool", "def fool(picture): return picture", "as it was"),
-    ("00_start_here", "exercise-fool", "def fool(picture): return picture.flip(-1)", "pixels; 16 at most"),
+    ("00_start_here", "exercise-fool", "def fool(picture): return picture.flip(-1)", "pixels; 1 at most"),
     ("00_start_here", "exercise-fool", "def fool(picture): return picture[None]", "a picture like the one"),
     (
         "00_start_here",
         "exercise-fool",
-        "def fool(picture):\n    picture[:, 0] = 0\n    return picture",
+        "def fool(picture):\n    picture[:, 0, 0] = 0\n    return picture",
         "make a copy first",
     ),
     (
         "00_start_here",
         "exercise-fool",
-        "def fool(picture):\n    new = picture.clone()\n    new[:, 0] += 1\n    return new",
+        "def fool(picture):\n    new = picture.clone()\n    new[:, 0, 0] += 1\n    return new",
         "from 0, black, to 1",
     ),
     (
         "00_start_here",
         "exercise-fool",
-        "def fool(picture):\n    new = picture.clone()\n    new[:, 0] *= 0.98\n    return new",
+        "def fool(picture):\n    new = picture.clone()\n    new[:, 0, 0] *= 0.98\n    return new",
         "still accepts 6",
+    ),
+    ("00_start_here", "exercise-worst-patch", "def worst_patch(p, r): return (p - r).square().amax()", "five numbers"),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return patches(p, r).amax((1, 2))",
+        "root is missing",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return (3 * patches(p, r)).amax((1, 2)).sqrt()",
+        "three colours",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return (4 * patches(p, r)).amax((1, 2)).sqrt()",
+        "four pixels",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return (p - r).square().mean(1).amax((1, 2)).sqrt()",
+        "the worst pixel",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return (p - r).square().mean((1, 2, 3)).sqrt()",
+        "over the whole picture",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return patches(p, r).amin((1, 2)).sqrt()",
+        "the best patch",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return patches(p, r, 2).amax((1, 2)).sqrt()",
+        "every second patch",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return patches((p - r).abs().sqrt(), 0 * r).amax((1, 2))",
+        "without their squares",
+    ),
+    (
+        "00_start_here",
+        "exercise-worst-patch",
+        "def worst_patch(p, r): return patches(p, r).amax((1, 2)).sqrt() / 7",
+        "for the first picture",
     ),
     (
         "01_one_to_many",
@@ -2853,6 +2908,9 @@ def cdf_right(at, x, density):
     cdf = torch.cat([torch.zeros(1), torch.cumulative_trapezoid(density, x)])
     k = torch.searchsorted(x, at, right=True)
     return torch.lerp(cdf[k - 1], cdf[k], (at - x[k - 1]) / (x[k] - x[k - 1])) / cdf[-1]
+
+def patches(p, r, stride=1):
+    return torch.nn.functional.avg_pool2d((p - r).square().mean(1), 2, stride)
 
 def attend(q, k, v, h, mask=True, scale=None, first=1, bar=-torch.inf, past=False, axis=-1, merge=True, square=True):
     q, k, v = (x.unflatten(-1, (h, -1)).transpose(1, 2) for x in (q, k, v))

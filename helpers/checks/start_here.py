@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from helpers import dogs, judge
 from helpers.checks import check, require
 from helpers.dogs import LANGUAGE
 
-MOST = 16  # pixels of 256 that may be changed: few enough for the dog to be seen
+MOST = 1  # pixel of 256 that may be changed: the dog is still seen
 
 
 @check("that is the one caption which says all this and nothing more. Its dogs are left to differ in the rest.")
@@ -24,6 +25,41 @@ def caption(text: str) -> None:
         require(named[name] == value, f"the {name} in your caption is {named[name]}; the exercise wants {value}")
     for name in named:
         require(name in wanted, f"your caption also fixes the {name}; the exercise leaves it open")
+
+
+@check("the worst place counts, so that a missing head is not forgiven for all the sky around it.")
+def worst_patch(answer) -> None:
+    """The difference of two batches ``(n, 3, 16, 16)`` in the worst patch of 2 by 2 pixels, ``(n,)``."""
+    rng = torch.Generator().manual_seed(0)
+    pictures, redrawn = (dogs.draw(dogs.sample_scenes(5, rng), 16) for _ in range(2))
+    value = answer(pictures, redrawn)
+    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    require(shape == (5,), f"five pictures should get five numbers, (5,), and you give {shape}")
+    squares = (pictures - redrawn).square().mean(1)
+    means = F.avg_pool2d(squares, 2, stride=1).flatten(1)
+    right = means.amax(1).sqrt()
+    for wrong, hint in (
+        (means.amax(1), "you give the mean square; the root is missing"),
+        (3**0.5 * right, "you give the root of 3 times too much: average over the three colours, do not sum"),
+        (2 * right, "you give twice too much: a patch has four pixels; average over them, do not sum"),
+        (squares.flatten(1).amax(1).sqrt(), "you take the worst pixel. Average over patches of 2 by 2 first"),
+        (squares.flatten(1).mean(1).sqrt(), "you average over the whole picture. Of the patches, the worst counts"),
+        (means.amin(1).sqrt(), "you take the best patch; the worst has the largest difference"),
+        (
+            F.avg_pool2d(squares, 2).flatten(1).amax(1).sqrt(),
+            "you look at every second patch only. Patches overlap: stride=1",
+        ),
+        (
+            F.avg_pool2d((pictures - redrawn).abs().mean(1), 2, stride=1).flatten(1).amax(1),
+            "you average the differences without their squares",
+        ),
+    ):
+        require(not torch.allclose(value, wrong, rtol=1e-4), hint)
+    require(
+        torch.allclose(value, right, rtol=1e-4),
+        f"for the first picture you give {value[0]:.4f}, and it should be {right[0]:.4f}: square, average over colours "
+        "and patches, take the largest, then the root",
+    )
 
 
 @check("the judge asks whether this world could have drawn the picture, and not whether there is a dog in it.")
