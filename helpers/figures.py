@@ -321,7 +321,9 @@ def plot(figure: MatplotlibFigure, alt: str) -> Figure:
     return Figure(Image.open(buffer).convert("RGB"), alt)  # without transparency it is a seventh smaller
 
 
-def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, caption: str = "") -> Animation:
+def film(
+    frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, caption: str = "", colours: int = 32
+) -> Animation:
     """Matplotlib figures that follow each other. Give a generator, so that one after the other is drawn and closed.
 
     Args:
@@ -329,8 +331,9 @@ def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, capti
         alt: what moves, from where to where.
         seconds: of one round.
         caption: shown below, if given.
+        colours: as in ``thrifty``; pictures need more of them than plots.
     """
-    return Animation(thrifty([plot(frame, alt).image for frame in frames]), alt, seconds, caption)
+    return Animation(thrifty([plot(frame, alt).image for frame in frames], colours), alt, seconds, caption)
 
 
 def thrifty(frames: Sequence[Image.Image], colours: int = 32) -> list[Image.Image]:
@@ -410,7 +413,9 @@ def bars(values: dict[str, float], alt: str, unit: str) -> Figure:
     return plot(figure, alt)
 
 
-def colour_bars(probabilities: Tensor, palette: Tensor, titles: Sequence[str], alt: str) -> Figure:
+def colour_bars(
+    probabilities: Tensor, palette: Tensor, titles: Sequence[str], alt: str, beside: Tensor | None = None
+) -> Figure:
     """How likely each colour is: a row of bars for each distribution, every bar in the colour that it stands for.
 
     All rows have one logarithmic axis, so that wide and narrow distributions can be compared; it ends at a thousandth.
@@ -420,10 +425,16 @@ def colour_bars(probabilities: Tensor, palette: Tensor, titles: Sequence[str], a
         palette: ``(k, 3)`` colours in [0, 1].
         titles: one a row; the entropy is written beside it.
         alt: what there is to see.
+        beside: a picture at the left of each row, ``(rows, 3, s, s)``, if given.
     """
-    size = (9, 1.5 * len(titles) + 0.3)
-    figure, axes = plt.subplots(len(titles), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis, row, title in zip(axes.flat, probabilities, titles, strict=True):
+    size, widths = (9, 1.5 * len(titles) + 0.3), (1, 6) if beside is not None else (1,)
+    layout = {"figsize": size, "sharex": "col", "sharey": "col", "squeeze": False, "width_ratios": widths}
+    figure, axes = plt.subplots(len(titles), len(widths), **layout)
+    for axis, picture in zip(axes[:, 0], () if beside is None else beside, strict=beside is not None):
+        axis.imshow(picture.movedim(0, -1).numpy())
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color="#888888")
+    for axis, row, title in zip(axes[:, -1], probabilities, titles, strict=True):
         bits = torch.special.entr(row).sum().item() / math.log(2)
         axis.bar(range(len(palette)), row.numpy(), width=1, color=palette.numpy(), edgecolor="#888888", linewidth=0.4)
         axis.set_title(f"{title}: {bits:.2f} bits", loc="left", fontsize=plt.rcParams["font.size"] - 1)
@@ -431,7 +442,7 @@ def colour_bars(probabilities: Tensor, palette: Tensor, titles: Sequence[str], a
         axis.set_ylim(1e-3, 1.2)
         axis.set_yticks(ticks := [0.001, 0.01, 0.1, 1], [f"{tick:g}" for tick in ticks])
         axis.set_ylabel("probability", fontsize=plt.rcParams["font.size"] - 2)
-    axes.flat[-1].set_xlabel("colours of the palette, from dark to light")
+    axes[-1, -1].set_xlabel("colours of the palette, from dark to light")
     return plot(figure, alt)
 
 

@@ -237,6 +237,26 @@ def test_colour_bars_tell_the_entropy():
     assert titles == ["even: 2.00 bits", "sure: 0.00 bits"]
 
 
+def test_colour_bars_show_a_picture_at_the_left_of_each_row():
+    pictures = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]).view(2, 3, 1, 1).expand(2, 3, 4, 4)
+    chances, titles = torch.full((2, 4), 0.25), ["red", "blue"]
+    image = figures.colour_bars(chances, torch.full((4, 3), 0.5), titles, alt="two rows", beside=pictures).image
+    left = image.crop((0, 0, image.width // 5, image.height))
+    assert [left.getpixel((50, part * image.height // 8)) for part in (2, 5)] == [(255, 0, 0), (0, 0, 255)]
+    with pytest.raises(ValueError, match="shorter"):
+        figures.colour_bars(chances, torch.full((4, 3), 0.5), titles, alt="two rows", beside=pictures[:1])
+
+
+def test_a_film_of_pictures_keeps_as_many_colours_as_it_is_given():
+    def frames():
+        figure, axis = plt.subplots(figsize=(2, 2))
+        axis.imshow(torch.rand(8, 8, 3, generator=torch.Generator().manual_seed(0)).numpy())
+        yield figure
+
+    few, many = (figures.film(frames(), "noise", colours=k).frames[0].convert("RGB").getcolors() for k in (8, 64))
+    assert len(few) <= 8 < 40 < len(many)
+
+
 def test_an_explorer_draws_what_its_sliders_say():
     asked = []
 
