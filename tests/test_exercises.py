@@ -626,30 +626,52 @@ WRONG_ANSWERS = [
         "one comes twice",
     ),
     ("03_pixel_independence", "workshop-total-correlation", "def total_correlation(s, t): return s", "one number"),
-    ("03_pixel_independence", "exercise-agreeing", "def agreeing(a, p, known): return a", "those that contradict"),
     (
         "03_pixel_independence",
-        "exercise-agreeing",
-        "def agreeing(a, p, known): return a[(a == p)[:, known].all(1)]",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng): return round_of(a, p, known, rng)",
+        "those that contradict",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng): return round_of(a[(a == p)[:, known].all(1)], p, known, rng)",
         "take those that agree with the most",
     ),
     (
         "03_pixel_independence",
-        "exercise-agreeing",
-        "def agreeing(a, p, known):\n    same = (a == p).sum(1)\n    return a[same == same.max()]",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng):\n    return round_of(a[most((a == p).sum(1))], p, known, rng)",
         "you compare all pixels",
     ),
     (
         "03_pixel_independence",
-        "exercise-agreeing",
-        "def agreeing(a, p, known): return a[((a == p) & known).any(1)] if known.any() else a",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng):\n"
+        "    return round_of(a[((a == p) & known).any(1)] if known.any() else a, p, known, rng)",
         "one known pixel that agrees",
     ),
     (
         "03_pixel_independence",
-        "exercise-agreeing",
-        "def agreeing(a, p, known): return (a == p)[:, known].all(1)",
-        "give the answers themselves",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng):\n"
+        "    return round_of(a[most((a == p)[:, known].sum(1))], p, known & False, rng)",
+        "a known pixel has changed",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng): return p[None]",
+        "give one picture",
+    ),
+    (
+        "03_pixel_independence",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng):\n"
+        "    chosen = a[most((a == p)[:, known].sum(1))]\n"
+        "    one = chosen[torch.randint(len(chosen), (), generator=rng)]\n"
+        "    return torch.where(known, p, one)",
+        "all come from one answer",
     ),
     (
         "04_random_vector",
@@ -2728,6 +2750,11 @@ WRONG_ANSWERS = [
 
 # Other right answers than the solution that the notebook gives.
 RIGHT_ANSWERS = [
+    (
+        "03_pixel_independence",
+        "workshop-next-round",
+        "def next_round(a, k, p, known, rng):\n    return round_of(a[most((a == p)[:, known].sum(1))], p, known, rng)",
+    ),
     ("11_latent_diffusion", "workshop-attention", "def cross_attention(q, k, v, e): return hear(q, k, v, e)"),
     (
         "11_latent_diffusion",
@@ -2840,6 +2867,13 @@ def angle(a, b):
 def ddim_parts(x_t, picture, now, before, eta):
     sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)).sqrt()
     return (x_t - now.sqrt() * picture) / (1 - now).sqrt(), sigma
+
+def most(of):
+    return of == of.max()
+
+def round_of(a, p, known, rng):
+    one = [row[torch.randint(len(a), (), generator=rng)] for row in a.T]
+    return torch.where(known, p, torch.stack(one))
 
 def slerp_right(a, b, t):
     omega = angle(a, b)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import checkpoints, dogs, judge, palette
-from helpers.models.independent import draw_independently, marginals, total_correlation
+from helpers.models.independent import draw_independently, marginals, next_round, total_correlation
 from helpers.models.masked import MaskedPixels, coarse_first, known_after
 
 CAPTIONS = ["a running dog", "a small white dog running left on the sand"]
@@ -63,6 +63,16 @@ def test_independent_draws_keep_the_shares_and_nothing_else():
 
 
 # ---- Rounds ----
+
+
+def test_a_round_keeps_what_is_known_and_draws_the_rest_from_the_answers_that_agree():
+    answers, some = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 2, 2]]), rng()
+    known = torch.tensor([True, False, False])
+    rest = {tuple(next_round(answers, 3, answers[0], known, some)[1:].tolist()) for _ in range(100)}
+    assert rest == {(0, 0), (0, 1), (1, 0), (1, 1)}  # each by itself: two of these are no answers
+    told = torch.tensor([1, 1, 1])  # no answer agrees with the first two; two answers agree with one of them
+    drawn = [next_round(answers, 3, told, torch.tensor([True, True, False]), some).tolist() for _ in range(100)]
+    assert sorted({tuple(picture) for picture in drawn}) == [(1, 1, 1), (1, 1, 2)]
 
 
 def test_few_pixels_come_first_and_all_in_the_end():

@@ -130,46 +130,61 @@ def shared_bits(answer) -> None:
         )
 
 
-@check("the known pixels choose among the answers, and the others do not count: that is what a condition is.")
-def agreeing(answer) -> None:
-    """Those of the answers ``(m, pixels)`` that agree best with the known pixels of a picture."""
-    answers = _pictures()
-    for picture, known, right in (
-        ([0, 1, 0], [True, False, False], [0, 1, 4]),
+@check("what is known chooses among the answers, and what is not yet known is drawn, each pixel by itself.")
+def one_round(answer) -> None:
+    """A picture with its known pixels kept, and the others drawn independently, given the known ones."""
+    answers, colours, n = _pictures(), 4, 1500
+    for picture, known, agreeing in (
         ([0, 1, 0], [True, True, False], [0, 1]),
-        ([0, 1, 0], [False, False, False], [0, 1, 2, 3, 4]),
-        ([0, 0, 1], [True, True, True], [4]),
+        ([2, 1, 0], [True, True, False], [0, 1, 2, 3]),  # no answer has both: these have one of the two
+        ([0, 0, 0], [True, False, False], [0, 1, 4]),
+        ([0, 0, 0], [False, False, False], [0, 1, 2, 3, 4]),
     ):
-        picture, known = torch.tensor(picture), torch.tensor(known)
-        value = answer(answers, picture, known)
+        picture, known, rng = torch.tensor(picture), torch.tensor(known), torch.Generator().manual_seed(0)
         same = answers == picture
+        try:
+            value = answer(answers, colours, picture, known, rng)
+        except RuntimeError as error:
+            require(
+                same[:, known].all(1).any(),
+                "here no answer agrees with all known pixels, and your code stops; take those that agree with the "
+                f"most ({error})",
+            )
+            raise
         require(isinstance(value, Tensor), f"the answer should be a tensor, not {type(value).__name__}")
         require(
-            value.dtype != torch.bool and value.ndim == 2 and value.shape[1] == 3,
-            "give the answers themselves, whole: a table with a row for each that agrees, answers[...]",
+            value.shape == picture.shape,
+            f"give one picture, ({len(picture)},), not {tuple(value.shape)}; draw_independently gives a table with "
+            "a row for each picture: [0] is the first",
         )
         require(
-            len(value) > 0 or not known.all(),
-            "here no answer agrees with all known pixels, and you give none; take those that agree with the most",
+            torch.equal(value[known], picture[known]),
+            "a known pixel has changed; torch.where(known, picture, drawn) keeps the known and takes the rest",
         )
-        wanted = answers[right]
-        if torch.equal(value, wanted):
-            continue
+        drawn = torch.stack([answer(answers, colours, picture, known, rng) for _ in range(n)])
+        require((drawn >= 0).all() and (drawn < colours).all(), "a pixel is the number of a colour")
+        found = _shares(drawn, colours)
+
+        def is_near(chosen: Tensor, found: Tensor = found, known: Tensor = known) -> bool:
+            return torch.allclose(found[~known], _shares(chosen, colours)[~known], atol=0.06)
+
+        if not is_near(answers[agreeing]):
+            require(not is_near(answers), "you draw from all answers; those that contradict a known pixel must go")
+            require(
+                not is_near(answers[same.sum(1) == same.sum(1).max()]),
+                "you compare all pixels; what stands at a hidden one means nothing. Compare the known ones: [:, known]",
+            )
+            require(
+                not is_near(answers[(same & known).any(1)]),
+                "one known pixel that agrees is not enough; all of them should, or as many as can be",
+            )
+            require(
+                False,
+                f"the answers {answers[agreeing].tolist()} agree best with {picture.tolist()} where known is "
+                f"{known.tolist()}; your hidden pixels do not have their shares",
+            )
+        alone = (drawn[:, None] != answers).any(2).all(1).any()  # some picture is no answer
         require(
-            not torch.equal(value, answers),
-            "you give all answers; those that contradict a known pixel must go",
-        )
-        require(
-            not torch.equal(value, answers[same.sum(1) == same.sum(1).max()])
-            and not torch.equal(value, answers[same.all(1)]),
-            "you compare all pixels; what stands at a hidden one means nothing. Compare the known ones: [:, known]",
-        )
-        require(
-            not torch.equal(value, answers[(same & known).any(1)]),
-            "one known pixel that agrees is not enough; all of them should, or as many as can be",
-        )
-        require(
-            False,
-            f"of the answers {answers.tolist()}, those that agree with {picture.tolist()} where known is "
-            f"{known.tolist()} are {wanted.tolist()}; you give {value.tolist()}",
+            alone or len(agreeing) != len(answers),
+            "your hidden pixels all come from one answer; draw each by itself, from the shares: draw_independently",
         )

@@ -38,6 +38,22 @@ def total_correlation(shares: Tensor, tokens: Tensor) -> float:
     return (torch.special.entr(shares).sum() - torch.special.entr(whole).sum()).item() / math.log(2)
 
 
+def next_round(answers: Tensor, colours: int, picture: Tensor, known: Tensor, rng: torch.Generator) -> Tensor:
+    """The picture ``(pixels,)`` with its known pixels kept, and all others drawn independently, given the known ones.
+
+    Args:
+        answers: ``(m, pixels)`` int64, all right pictures, equally likely. Those that agree best with the known pixels
+            stay in question: all that agree, if there are any.
+        colours: how many there are.
+        picture: ``(pixels,)`` int64.
+        known: ``(pixels,)`` bool.
+        rng: the source of randomness.
+    """
+    agree = (answers == picture)[:, known].sum(1)
+    shares = marginals(answers[agree == agree.max()], colours)
+    return torch.where(known, picture, draw_independently(shares, 1, rng)[0])
+
+
 class IndependentPixels(nn.Module):
     """P(pixel i | caption) for all pixels in one go.
 
