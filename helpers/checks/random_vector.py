@@ -6,7 +6,7 @@ from torch import Tensor
 from helpers.checks import check, require, require_none_of
 
 
-@check("cumulate the density, and read the curve backwards: where it is steep, many z land; in a gap, none do.")
+@check("cumulate the density, and read the curve backwards: where F is steep, many z land; where it is flat, none.")
 def bends_on_a_line(answer) -> None:
     """Uniform numbers ``(n,)`` to draws from a ``density (m,)`` given at the points ``x (m,)`` of a grid."""
     rng = torch.Generator().manual_seed(0)
