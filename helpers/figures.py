@@ -313,15 +313,24 @@ def _told(alt: str, **labels: Iterable[str]) -> str:
     return ". ".join(sentence.strip().rstrip(".") for sentence in sentences)
 
 
-def plot(figure: MatplotlibFigure, alt: str) -> Figure:
-    """A matplotlib figure with words. Closes it, so that it is not shown twice."""
+def plot(figure: MatplotlibFigure, alt: str, colours: int | None = None) -> Figure:
+    """A matplotlib figure with words. Closes it, so that it is not shown twice.
+
+    Args:
+        figure: what to show.
+        alt: what there is to see.
+        colours: how many there may be, at most 256. With 256, a figure full of pictures has a third of the bytes.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
-    return Figure(Image.open(buffer).convert("RGB"), alt)  # without transparency it is a seventh smaller
+    image = Image.open(buffer).convert("RGB")  # without transparency it is a seventh smaller
+    return Figure(image.quantize(colours, dither=Image.Dither.NONE) if colours else image, alt)
 
 
-def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, caption: str = "") -> Animation:
+def film(
+    frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, caption: str = "", colours: int = 32
+) -> Animation:
     """Matplotlib figures that follow each other. Give a generator, so that one after the other is drawn and closed.
 
     Args:
@@ -329,8 +338,9 @@ def film(frames: Iterable[MatplotlibFigure], alt: str, seconds: float = 4, capti
         alt: what moves, from where to where.
         seconds: of one round.
         caption: shown below, if given.
+        colours: see ``thrifty``; more where pictures are shown.
     """
-    return Animation(thrifty([plot(frame, alt).image for frame in frames]), alt, seconds, caption)
+    return Animation(thrifty([plot(frame, alt).image for frame in frames], colours), alt, seconds, caption)
 
 
 def thrifty(frames: Sequence[Image.Image], colours: int = 32) -> list[Image.Image]:
