@@ -313,12 +313,19 @@ def _told(alt: str, **labels: Iterable[str]) -> str:
     return ". ".join(sentence.strip().rstrip(".") for sentence in sentences)
 
 
-def plot(figure: MatplotlibFigure, alt: str) -> Figure:
-    """A matplotlib figure with words. Closes it, so that it is not shown twice."""
+def plot(figure: MatplotlibFigure, alt: str, colours: int | None = None) -> Figure:
+    """A matplotlib figure with words. Closes it, so that it is not shown twice.
+
+    Args:
+        figure: what to show.
+        alt: what there is to see.
+        colours: how many there may be, at most 256. With 256, a figure full of pictures has a third of the bytes.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
-    return Figure(Image.open(buffer).convert("RGB"), alt)  # without transparency it is a seventh smaller
+    image = Image.open(buffer).convert("RGB")  # without transparency it is a seventh smaller
+    return Figure(image.quantize(colours, dither=Image.Dither.NONE) if colours else image, alt)
 
 
 def film(

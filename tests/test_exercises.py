@@ -990,6 +990,19 @@ WRONG_ANSWERS = [
     (
         "05_vae",
         "workshop-kl",
+        "def kl_divergence(mu, log_var): return (mu**2 + log_var.exp() - log_var).sum(1) / 2",
+        "brings a -1",
+    ),
+    (
+        "05_vae",
+        "workshop-kl",
+        "def kl_divergence(mu, log_var):\n"
+        "    return (mu**2 + log_var.exp() - 1 - log_var + math.log(2 * math.pi)).sum(1) / 2",
+        "left log(2 pi) in",
+    ),
+    (
+        "05_vae",
+        "workshop-kl",
         "def kl_divergence(mu, log_var): return (1 + log_var - mu**2 - log_var.exp()).sum(1) / 2",
         "sign is turned",
     ),
@@ -1052,6 +1065,12 @@ WRONG_ANSWERS = [
     ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log() / 2", "stop at zero"),
     ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s**2).log().clamp(min=0)", "one half"),
     ("05_vae", "exercise-predicted-kl", "def predicted_kl(v, s): return (v / s).log().clamp(min=0) / 2", "square it"),
+    (
+        "05_vae",
+        "exercise-predicted-kl",
+        "def predicted_kl(v, s): return ((s**2 / v - 1 - (s**2 / v).log()) / 2).where(v > s**2, 0.0)",
+        "if mu were always 0",
+    ),
     (
         "05_vae",
         "exercise-predicted-kl",

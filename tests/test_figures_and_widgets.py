@@ -207,6 +207,20 @@ def test_a_film_draws_one_figure_after_the_other_and_keeps_their_colours():
     assert len(film.html()) < 30_000
 
 
+def test_a_figure_full_of_colours_may_have_fewer():
+    def rainbow():
+        figure, axis = plt.subplots(figsize=(2, 2))
+        axis.imshow(torch.rand(40, 40, 3, generator=torch.Generator().manual_seed(0)).numpy())
+        return figure
+
+    full, fewer = figures.plot(rainbow(), "all colours"), figures.plot(rainbow(), "some colours", colours=256)
+    assert full.image.mode == "RGB"
+    assert len(fewer.image.convert("RGB").getcolors()) <= 256
+    assert len(fewer.html()) < len(full.html())
+    some, more = (figures.film([rainbow(), rainbow()], "colours", colours=n) for n in (32, 128))
+    assert len(some.image.convert("RGB").getcolors()) <= 32 < len(more.image.convert("RGB").getcolors()) <= 128
+
+
 def test_sounds_carry_their_players_and_their_words():
     tone = torch.sin(torch.arange(800) * 2 * math.pi * 440 / 8000)
     sounds = figures.Sounds({"a tone": tone, 'a "loud" one': 3 * tone}, rate=8000, alt="A tone, twice")

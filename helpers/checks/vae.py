@@ -78,7 +78,13 @@ def kl_to_normal(answer) -> None:
     reverse = kl_divergence(Normal(0.0, 1.0), Normal(mu, (log_var / 2).exp())).sum(1)
     wrong = {
         "your value is 32 times too small, and 32 is how many numbers z has: sum over them, do not average": right / 32,
-        "twice too large: the formula begins with one half": 2 * right,
+        "twice too large: both logarithms begin with minus one half": 2 * right,
+        "too large by one half for each number of z: on average (z - mu)^2 is sigma^2, so log q(z) brings a -1": (
+            right + 16
+        ),
+        "you left log(2 pi) in: log q(z) and log p(z) both have it, and it cancels": (
+            right + 16 * torch.tensor(2 * torch.pi).log()
+        ),
         f"the sign is turned: a divergence is never negative, and yours is {value[0]:.1f}": -right,
         "you take exp(log_var) for the standard deviation; it is the variance": as_std,
         "that is the divergence the other way round, of N(0, I) from the encoder's Gaussian; it is not symmetric": (
@@ -164,7 +170,10 @@ def predicted_kl(answer) -> None:
         "a divergence is never negative: a direction that varies less than the noise costs nothing, so stop at zero",
     )
     wrong = {
-        "twice too large: where is the one half?": 2 * right,
+        "twice too large: where is the one half of the KL divergence?": 2 * right,
+        "that is the cost if mu were always 0; on average over the pictures its square is 1 - sigma^2 / variance": (
+            ((sigma**2 / variances - 1 - (sigma**2 / variances).log()) / 2).where(variances > sigma**2, 0.0)
+        ),
         "you compare variances with sigma itself; square it": (variances / sigma).log().clamp(min=0) / 2,
         "the answer should be in nats: take the natural logarithm": right / torch.tensor(2.0).log(),
         "that would be for a decoder without noise of its own scale: where is sigma?": variances.log().clamp(min=0) / 2,
