@@ -1,4 +1,4 @@
-"""Checks of the workshop and the exercise of ``06_flow``."""
+"""Checks of the workshop and the exercises of ``06_flow``."""
 
 import math
 
@@ -200,3 +200,38 @@ def bits_per_dim(answer) -> None:
         torch.allclose(value, right, atol=1e-4),
         f"for log p = 500 and 768 numbers it is {right[1]:.3f} bits; you give {value[1]:.3f}",
     )
+
+
+@check("Bayes' rule: what all captions share cancels, and the largest log p is taken off before anything is too large.")
+def caption_posterior(answer) -> None:
+    """p(caption | picture), ``(n, captions)``, from log p(picture | caption) in nats; captions are equally likely."""
+    usual = torch.tensor([[0.0, -1.0, -2.0, -0.5], [-3.0, 1.0, 0.5, 0.0], [-1.0, -1.0, -1.0, -1.0]])
+    value = answer(usual)
+    require(isinstance(value, Tensor), "the answer should be a tensor, (n, captions)")
+    require(
+        value.shape == usual.shape,
+        f"a probability for each caption is wanted, {tuple(usual.shape)}, not only the best: {tuple(value.shape)}",
+    )
+    right = usual.softmax(1)
+    wrong = {
+        "those are densities; the captions of one picture should add up to 1: divide by their sum": usual.exp(),
+        "those are logarithms; take the exponential": usual.log_softmax(1),
+        "your columns add up to 1. For each picture, a row, the captions should": usual.softmax(0),
+        "all pictures together add up to 1; each picture, a row, should": usual.flatten().softmax(0).view_as(usual),
+        "logarithms do not add up to anything: take the exponential first, then divide by the sum": (
+            usual / usual.sum(1, keepdim=True)
+        ),
+        "log p is in nats, so the base is e": (usual * math.log(2)).softmax(1),
+        "the best caption gets all; how sure is it?": (usual == usual.amax(1, keepdim=True)).float(),
+    }
+    require_none_of(wrong, value, atol=1e-4)
+    require(
+        torch.allclose(value, right, atol=1e-4),
+        f"for log p of 0, -1, -2 and -0.5 the first is {right[0, 0]:.3f}, and you give {value[0, 0]:.3f}",
+    )
+    for shift, what in ((1400.0, "infinite"), (-1400.0, "0")):
+        require(
+            torch.allclose(answer(usual + shift), right, atol=1e-3),
+            f"right for small numbers, but with {shift:g} nats more e to that power becomes {what}: "
+            "take the largest log p of each picture off first; it cancels",
+        )
