@@ -1304,27 +1304,6 @@ WRONG_ANSWERS = [
     ),
     (
         "06_flow",
-        "exercise-bits",
-        "import math\ndef bits_per_dim(p, n): return 8 + p / (n * math.log(2))",
-        "the sign before log_prob",
-    ),
-    ("06_flow", "exercise-bits", "import math\ndef bits_per_dim(p, n): return -p / (n * math.log(2))", "one in 256"),
-    ("06_flow", "exercise-bits", "import math\ndef bits_per_dim(p, n): return 8 - p / n", "so divide"),
-    (
-        "06_flow",
-        "exercise-bits",
-        "import math\ndef bits_per_dim(p, n): return 8 - p * math.log(2) / n",
-        "do not multiply",
-    ),
-    ("06_flow", "exercise-bits", "import math\ndef bits_per_dim(p, n): return 8 - p / math.log(2)", "how many numbers"),
-    (
-        "06_flow",
-        "exercise-bits",
-        "import math\ndef bits_per_dim(p, n): return (8 - p / (n * math.log(2))).mean()",
-        "one number for each picture",
-    ),
-    (
-        "06_flow",
         "exercise-posterior",
         "def caption_posterior(p): return p.exp() / p.exp().sum(1, keepdim=True)",
         "take the largest log p of each picture off",

@@ -1,4 +1,4 @@
-"""Checks of the workshop and the exercises of ``06_flow``."""
+"""Checks of the workshop and the exercise of ``06_flow``."""
 
 import math
 
@@ -172,33 +172,6 @@ def change_of_variables(answer) -> None:
     require(
         all(slope is not None for slope in slopes),
         "no gradient comes back to z and log_det; do not detach them",
-    )
-
-
-@check("nats to bits, whole picture to one number, and 8 bits for a density of 1.")
-def bits_per_dim(answer) -> None:
-    """Bits for each number at 256 levels, from log p in nats of pictures in [0, 1]: ``(n,)`` to ``(n,)``."""
-    log_prob, numbers = torch.tensor([0.0, 500.0, 1000.0]), 768
-    value = answer(log_prob, numbers)
-    right = 8 - log_prob / (numbers * math.log(2))
-    require(
-        isinstance(value, Tensor) and value.shape == log_prob.shape,
-        "the answer should be one number for each picture, a tensor of the same length as log_prob",
-    )
-    wrong = {
-        "the likelier a picture, the fewer bits it costs: the sign before log_prob is turned": (
-            8 + log_prob / (numbers * math.log(2))
-        ),
-        "a density of 1 everywhere on [0, 1] is one in 256 for each level, 8 bits; you begin from 0": right - 8,
-        "log_prob is in nats; a bit is log 2 nats, so divide": 8 - log_prob / numbers,
-        "a bit is log 2 nats: divide by log 2, do not multiply": 8 - log_prob * math.log(2) / numbers,
-        "that is for the whole picture; how many numbers does it have?": 8 - log_prob / math.log(2),
-        "every number has 8 bits, and the sum was divided already": 8 * numbers - log_prob / (numbers * math.log(2)),
-    }
-    require_none_of(wrong, value, atol=1e-4)
-    require(
-        torch.allclose(value, right, atol=1e-4),
-        f"for log p = 500 and 768 numbers it is {right[1]:.3f} bits; you give {value[1]:.3f}",
     )
 
 
