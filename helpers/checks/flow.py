@@ -175,28 +175,36 @@ def change_of_variables(answer) -> None:
     )
 
 
-@check("nats to bits, whole picture to one number, and 8 bits for a density of 1.")
-def bits_per_dim(answer) -> None:
-    """Bits for each number at 256 levels, from log p in nats of pictures in [0, 1]: ``(n,)`` to ``(n,)``."""
-    log_prob, numbers = torch.tensor([0.0, 500.0, 1000.0]), 768
-    value = answer(log_prob, numbers)
-    right = 8 - log_prob / (numbers * math.log(2))
+@check("Bayes' rule: what all captions share cancels, and the largest log p is taken off before anything is too large.")
+def caption_posterior(answer) -> None:
+    """p(caption | picture), ``(n, captions)``, from log p(picture | caption) in nats; captions are equally likely."""
+    usual = torch.tensor([[0.0, -1.0, -2.0, -0.5], [-3.0, 1.0, 0.5, 0.0], [-1.0, -1.0, -1.0, -1.0]])
+    value = answer(usual)
+    require(isinstance(value, Tensor), "the answer should be a tensor, (n, captions)")
     require(
-        isinstance(value, Tensor) and value.shape == log_prob.shape,
-        "the answer should be one number for each picture, a tensor of the same length as log_prob",
+        value.shape == usual.shape,
+        f"a probability for each caption is wanted, {tuple(usual.shape)}, not only the best: {tuple(value.shape)}",
     )
+    right = usual.softmax(1)
     wrong = {
-        "the likelier a picture, the fewer bits it costs: the sign before log_prob is turned": (
-            8 + log_prob / (numbers * math.log(2))
+        "those are densities; the captions of one picture should add up to 1: divide by their sum": usual.exp(),
+        "those are logarithms; take the exponential": usual.log_softmax(1),
+        "your columns add up to 1. For each picture, a row, the captions should": usual.softmax(0),
+        "all pictures together add up to 1; each picture, a row, should": usual.flatten().softmax(0).view_as(usual),
+        "logarithms do not add up to anything: take the exponential first, then divide by the sum": (
+            usual / usual.sum(1, keepdim=True)
         ),
-        "a density of 1 everywhere on [0, 1] is one in 256 for each level, 8 bits; you begin from 0": right - 8,
-        "log_prob is in nats; a bit is log 2 nats, so divide": 8 - log_prob / numbers,
-        "a bit is log 2 nats: divide by log 2, do not multiply": 8 - log_prob * math.log(2) / numbers,
-        "that is for the whole picture; how many numbers does it have?": 8 - log_prob / math.log(2),
-        "every number has 8 bits, and the sum was divided already": 8 * numbers - log_prob / (numbers * math.log(2)),
+        "log p is in nats, so the base is e": (usual * math.log(2)).softmax(1),
+        "the best caption gets all; how sure is it?": (usual == usual.amax(1, keepdim=True)).float(),
     }
     require_none_of(wrong, value, atol=1e-4)
     require(
         torch.allclose(value, right, atol=1e-4),
-        f"for log p = 500 and 768 numbers it is {right[1]:.3f} bits; you give {value[1]:.3f}",
+        f"for log p of 0, -1, -2 and -0.5 the first is {right[0, 0]:.3f}, and you give {value[0, 0]:.3f}",
     )
+    for shift, what in ((1400.0, "infinite"), (-1400.0, "0")):
+        require(
+            torch.allclose(answer(usual + shift), right, atol=1e-3),
+            f"right for small numbers, but with {shift:g} nats more e to that power becomes {what}: "
+            "take the largest log p of each picture off first; it cancels",
+        )
