@@ -70,8 +70,9 @@ class MaskedPixels(nn.Module):
     def loss(self, pictures: Tensor, captions: Sequence[str], rng: torch.Generator) -> Tensor:
         """Mean of -log P(hidden pixel | caption, known pixels), in nats a pixel; pictures are ``(n, 3, s, s)``.
 
-        From one pixel to all are hidden, each number equally often. So this is, on average, what the chain rule pays
-        for a pixel in such an order (Hoogeboom et al., "Autoregressive Diffusion Models", ICLR 2022, eq. 4).
+        From one pixel to all are hidden, each number equally often. In an order that is uniformly random, this would be
+        on average what the chain rule pays for a pixel (Hoogeboom et al., "Autoregressive Diffusion Models", ICLR 2022,
+        eq. 4). Ours is random within grids from coarse to fine, so it only comes near.
         """
         colours = crayons.to_tokens(pictures, self.palette)
         place = self.turns(torch.rand(colours.shape, generator=rng)).argsort(1)  # of each pixel in the order
