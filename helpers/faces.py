@@ -296,7 +296,11 @@ def _layer(part: str, look: int, size: int) -> Tensor:
 def _render(options: dict, size: int) -> Tensor:
     """What dicebear draws for these options: ``(4, size, size)`` uint8, red, green, blue, opacity."""
     Avatar, style = _dicebear()
-    svg = str(Avatar(style, options))
+    return _pixels(str(Avatar(style, options)), size)
+
+
+def _pixels(svg: str, size: int) -> Tensor:
+    """An SVG as ``(4, size, size)`` uint8, red, green, blue, opacity."""
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
         return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)

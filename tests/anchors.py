@@ -1,17 +1,12 @@
 """Prints what the judges say of pictures that are known: ``python -m tests.anchors``."""
 
-import io
 from importlib.resources import files
 
-import numpy as np
-import resvg_py
 import torch
-from dicebear import Avatar, Style
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from helpers import dogs, judge
+from helpers import dogs, faces, judge
 from helpers.homework import score
 from helpers.homework.data import Faces
 from helpers.pictures import to_float, to_uint8
@@ -51,13 +46,12 @@ def accepted_by_coat(size: int, n: int = 1000, seed: int = 11) -> dict[str, dict
 
 def faces_in(style: str, n: int, size: int = 64) -> Tensor:
     """Faces as another artist of dicebear draws them, uint8 ``(n, 3, size, size)``."""
+    from dicebear import Avatar, Style  # takes seconds, which tests of other things need not wait for
+
     drawn = Style.from_json(files("dicebear_styles").joinpath(f"{style}.json").read_text(encoding="utf-8"))
-    pictures = []
-    for seed in range(n):
-        svg = str(Avatar(drawn, {"seed": str(seed), "backgroundColor": ["#b6e3f4"]}))
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
-        pictures.append(torch.from_numpy(np.array(Image.open(io.BytesIO(png)).convert("RGB"))).permute(2, 0, 1))
-    return torch.stack(pictures)
+    options = {"backgroundColor": ["#b6e3f4"]}
+    avatars = [Avatar(drawn, options | {"seed": str(seed)}) for seed in range(n)]
+    return torch.stack([faces._pixels(str(avatar), size)[:3] for avatar in avatars])
 
 
 def face_distances(style: str, n: int = 300) -> dict[str, float]:

@@ -145,11 +145,20 @@ def processes() -> None:
         print(f"{n} of one thread: {wall:.2f} s a step of 64 faces, {work:.2f} s of work in all")
 
 
-def _homework(n: int, steps: int) -> tuple[float, float]:
+def folding() -> None:
+    """A training step of homework 6 with one thread, by the blocks of pixels that the network begins with."""
+    for fold, width, levels in ((2, 64, 3), (4, 64, 2), (4, 96, 2), (4, 128, 2)):
+        options = [f"--fold={fold}", f"--width={width}", f"--levels={levels}"]
+        short, long = (_homework(1, steps, *options)[1] for steps in (2, 10))
+        step = (long - short) / 8
+        print(f"{' '.join(options)}: {step:.2f} s of work a step of 64 faces, {64 / step:.0f} faces a second")
+
+
+def _homework(n: int, steps: int, *options: str) -> tuple[float, float]:
     """Seconds on the clock, and of work, for some steps in n processes."""
     with tempfile.TemporaryDirectory() as folder:
         launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(n), "--master_port", "29512"]
-        words = [*launch, "-m", "helpers.homework", "train", "--folder", folder, "--steps", str(steps)]
+        words = [*launch, "-m", "helpers.homework", "train", "--folder", folder, "--steps", str(steps), *options]
         start, before = time.monotonic(), os.times()
         subprocess.run(
             [sys.executable, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True
@@ -166,7 +175,8 @@ def widget() -> None:
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "--basetemp", folder, test], check=True)
 
 
-PARTS = {part.__name__: part for part in (drawing, judging, caching, training, threads, processes, widget)}
+MEASURED = (drawing, judging, caching, training, threads, processes, folding, widget)
+PARTS = {part.__name__: part for part in MEASURED}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

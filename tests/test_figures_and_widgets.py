@@ -217,8 +217,6 @@ def test_a_figure_full_of_colours_may_have_fewer():
     assert full.image.mode == "RGB"
     assert len(fewer.image.convert("RGB").getcolors()) <= 256
     assert len(fewer.html()) < len(full.html())
-    some, more = (figures.film([rainbow(), rainbow()], "colours", colours=n) for n in (32, 128))
-    assert len(some.image.convert("RGB").getcolors()) <= 32 < len(more.image.convert("RGB").getcolors()) <= 128
 
 
 def test_sounds_carry_their_players_and_their_words():

@@ -757,6 +757,8 @@ def test_the_real_pictures_go_through_inception_once(tmp_path, monkeypatch):
     assert score.inception_fid(pictures, real, weights, tmp_path) == pytest.approx(first) != 0
     assert Network.seen == 240
     assert score.inception_fid(real, real, weights, tmp_path) == pytest.approx(0, abs=1e-4) != first
+    nowhere = weights / "cache"  # below a file nothing can be kept
+    assert score.inception_fid(pictures, real, weights, nowhere) == pytest.approx(first)
 
 
 # ---- The command line ----

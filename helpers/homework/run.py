@@ -51,7 +51,7 @@ class Config:
     width: int = _said(64, "channels on the finest grid of the U-Net, a multiple of 32")
     levels: int = _said(3, "grids of the U-Net, each half as fine as the one before")
     blocks: int = _said(1, "residual blocks on each grid, on the way down and on the way up")
-    fold: int = _said(2, "side of the blocks of pixels that the finest grid has a point for; 4 costs a quarter of 2")
+    fold: int = _said(2, "side of the blocks of pixels that the finest grid has a point for; 4 costs a third of 2")
     predicts: str = _said("picture", "what the network is asked for: picture, velocity or noise")
     schedule: str = _said("cosine", "how the noise grows: cosine or linear")
     timesteps: int = _said(1000, "steps of noise, T; sampling may take far fewer")

@@ -13,18 +13,18 @@ All are measured on equal numbers of samples and of real faces that no training 
 units of the spread of those real faces.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import io
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -304,7 +304,8 @@ def inception_fid(pictures: Tensor, real: Tensor, weights: str | Path, cache: Pa
     else:
         _look(metric, real, real=True)
         sums = {name: getattr(metric, name).cpu() for name in REAL_SUMS}
-        write(known, lambda file: file.write(save(sums)))
+        with contextlib.suppress(OSError):  # what cannot be kept is computed anew the next time
+            write(known, lambda file: file.write(save(sums)))
     _look(metric, pictures, real=False)
     return metric.compute().item()
 
@@ -335,8 +336,5 @@ def make_reader(steps: int = 2_000) -> None:
     rng = torch.Generator().manual_seed(0)
     train(network, reading_loss, rng, steps=steps, checkpoint=CACHE / "faces_reader_in_training.pt")
     state = {name: tensor.half() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
-    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
-    partial = WEIGHTS.with_suffix(".partial")
-    save_file(state, partial, metadata={"made_by": "python -m helpers.homework reader"})
-    os.replace(partial, WEIGHTS)
+    write(WEIGHTS, lambda file: file.write(save(state, metadata={"made_by": "python -m helpers.homework reader"})))
     reader.cache_clear()
