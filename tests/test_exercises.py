@@ -1402,7 +1402,7 @@ WRONG_ANSWERS = [
         "06_flow",
         "exercise-posterior",
         "def caption_posterior(p): return p.exp() / p.exp().sum(1, keepdim=True)",
-        "take the largest log p of each picture off",
+        "becomes infinite: take the largest log p of each picture off",
     ),
     ("06_flow", "exercise-posterior", "def caption_posterior(p): return p.exp()", "divide by their sum"),
     ("06_flow", "exercise-posterior", "def caption_posterior(p): return p.log_softmax(1)", "take the exponential"),
